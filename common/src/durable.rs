@@ -1,0 +1,251 @@
+//! The one place for durable file operations.
+//!
+//! # Overview
+//! A file is durable when its bytes *and* the directory entry that names it have reached the disk: `fsync` of the file,
+//! then of its directory. The functions here do both, in that order, so that nobody else has to remember; `clippy.toml`
+//! bans the raw calls elsewhere. All of them block: call them from `spawn_blocking`.
+//!
+//! # Consistency
+//! [`write_file`] and [`create_file`] never show a reader half a file: bytes are written under a temporary name
+//! ([`is_temporary`]) and appear whole. [`create_file`] is atomic among any number of processes on one filesystem:
+//! `link(2)` has one winner.
+//!
+//! # Crash consistency
+//! When a function returns `Ok`, its effect survives a loss of power. When it fails or the machine dies meanwhile, the
+//! effect has happened wholly or not at all, and at most a temporary file is left over. After an error of `fsync` the
+//! kernel may have dropped the bytes: nothing here tries the same descriptor again.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::failure::{Failure, Kind};
+
+mod lock;
+mod space;
+
+pub use lock::{DirLock, lock_dir};
+pub use space::{Space, free_space, same_filesystem};
+
+const TEMPORARY_PREFIX: &str = ".tabvault-tmp-";
+
+/// What [`create_file`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// The file was not there; it is now, with these bytes.
+    Created,
+    /// The name was taken; nothing was changed.
+    Exists,
+}
+
+/// Whether `name` (a file's name without its directory) is that of a file which [`write_file`] or [`create_file`] had
+/// not finished. Such files mean nothing and may be removed by the directory's owner.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY_PREFIX)
+}
+
+/// Writes the file `path` with `bytes`, replacing what was there, durably. Its directory must exist.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let temporary = Temporary::write(path, bytes)?;
+    rename_raw(&temporary.path, path).map_err(|error| Failure::io(format_args!("write {}", path.display()), &error))?;
+    temporary.keep();
+    sync_dir(parent(path))
+}
+
+/// Creates the file `path` with `bytes`, durably, unless the name is taken. Its directory must exist.
+///
+/// Of any number of racing callers exactly one gets [`Creation::Created`]. [`Creation::Exists`] is durable, too: the
+/// directory is synced before it is returned.
+pub fn create_file(path: &Path, bytes: &[u8]) -> Result<Creation, Failure> {
+    let temporary = Temporary::write(path, bytes)?;
+    let creation = match hard_link_raw(&temporary.path, path) {
+        Ok(()) => Creation::Created,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Creation::Exists,
+        Err(error) => return Err(Failure::io(format_args!("create {}", path.display()), &error)),
+    };
+    sync_dir(parent(path))?;
+    Ok(creation)
+}
+
+/// Renames `from` to `to` on one filesystem, durably: both directories are synced. What `to` named is replaced as
+/// `rename(2)` does. The bytes of `from` must be durable already.
+pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    rename_raw(from, to)
+        .map_err(|error| Failure::io(format_args!("rename {} to {}", from.display(), to.display()), &error))?;
+    // The new name first: a crash between the two shows the file twice rather than nowhere.
+    sync_dir(parent(to))?;
+    if parent(from) == parent(to) {
+        Ok(())
+    } else {
+        sync_dir(parent(from))
+    }
+}
+
+/// Gives the file `src` a second name `dst`. **Not** durable by itself: sync the directory, or the filesystem by
+/// [`SyncFs`], when all links are made.
+///
+/// # Errors
+/// [`Kind::AlreadyExists`] if `dst` is taken; [`Kind::Unsupported`] if the two are not on one filesystem: data is never
+/// copied instead.
+pub fn hard_link(src: &Path, dst: &Path) -> Result<(), Failure> {
+    hard_link_raw(src, dst).map_err(|error| {
+        let (src, dst) = (src.display(), dst.display());
+        if error.kind() == io::ErrorKind::CrossesDevices {
+            let message = format!("link {src} to {dst}: they must be on one filesystem and are not");
+            return Failure::fatal(Kind::Unsupported, message);
+        }
+        Failure::io(format_args!("link {src} to {dst}"), &error)
+    })
+}
+
+/// Makes the directory `path` and what is missing above it, durably. One that is there already is no error.
+pub fn create_dir_all(path: &Path) -> Result<(), Failure> {
+    let mut missing: Vec<&Path> = Vec::new();
+    let mut at = path;
+    while !at.as_os_str().is_empty() && !at.is_dir() {
+        missing.push(at);
+        match at.parent() {
+            Some(above) => at = above,
+            None => break,
+        }
+    }
+    for dir in missing.iter().rev() {
+        match fs::create_dir(dir) {
+            Ok(()) => {}
+            // Somebody else was faster. If what is there is no directory, the next step says so.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            Err(error) => return Err(Failure::io(format_args!("create directory {}", dir.display()), &error)),
+        }
+        sync_dir(parent(dir))?;
+    }
+    if missing.is_empty() {
+        // It may have been made by a process that died before it could sync.
+        sync_dir(parent(path))?;
+    }
+    Ok(())
+}
+
+/// Makes the entries of directory `path` durable: names that were created, renamed or removed in it.
+pub fn sync_dir(path: &Path) -> Result<(), Failure> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| Failure::io(format_args!("sync directory {}", path.display()), &error))
+}
+
+/// Makes the bytes of the file `path` durable. Its name is not: see [`sync_dir`].
+pub fn sync_file(path: &Path) -> Result<(), Failure> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Failure::io(format_args!("sync {}", path.display()), &error))
+}
+
+/// Removes the file `path`; one that is not there is no error. Not synced: what is removed twice is removed.
+pub fn remove_file(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::io(format_args!("remove {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the directory `path` with all that is in it; one that is not there is no error. Not synced: what is removed
+/// twice is removed.
+pub fn remove_dir_all(path: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::io(format_args!("remove directory {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes everything that was written to a filesystem durable at once: beats an `fsync` per file.
+///
+/// Open it **before** the first write: the kernel reports an error of writing back to descriptors that were open when
+/// it happened, so that one opened afterwards would call lost bytes durable.
+#[derive(Debug)]
+pub struct SyncFs {
+    dir: File,
+    path: PathBuf,
+}
+
+impl SyncFs {
+    /// Watches the filesystem on which the directory `dir` lies.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        let file = File::open(dir).map_err(|error| Failure::io(format_args!("open {}", dir.display()), &error))?;
+        Ok(Self {
+            dir: file,
+            path: dir.to_owned(),
+        })
+    }
+
+    /// Waits until all bytes and names written to the filesystem so far are durable. An error means that some written
+    /// since [`SyncFs::open`] may be lost: write them again under a new `SyncFs`.
+    pub fn sync(self) -> Result<(), Failure> {
+        rustix::fs::syncfs(&self.dir).map_err(|error| {
+            Failure::io(
+                format_args!("sync the filesystem of {}", self.path.display()),
+                &error.into(),
+            )
+        })
+    }
+}
+
+/// The directory of `path`; `.` for a bare name.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the raw call is wrapped")]
+fn rename_raw(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the raw call is wrapped")]
+fn hard_link_raw(src: &Path, dst: &Path) -> io::Result<()> {
+    fs::hard_link(src, dst)
+}
+
+/// A durable file under a name that nobody reads; removed unless kept.
+struct Temporary {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Temporary {
+    /// Writes and syncs `bytes` beside `target`.
+    fn write(target: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+        let path = parent(target).join(format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()));
+        // From here on the name is removed whatever happens.
+        let temporary = Self { path, keep: false };
+        let written = File::create_new(&temporary.path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        match written {
+            Ok(()) => Ok(temporary),
+            Err(error) => Err(Failure::io(format_args!("write {}", target.display()), &error)),
+        }
+    }
+
+    fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Left over at worst: it means nothing and whoever owns the directory sweeps it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
