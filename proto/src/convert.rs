@@ -1,0 +1,1 @@
+//! Between generated messages and domain types.
