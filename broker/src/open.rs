@@ -1,0 +1,115 @@
+//! From where a storage is and how it is reached to a [`Storage`] that may be used at once.
+//!
+//! Every opened storage wears the same decorators, from the inside: time-outs (each attempt has its own), limits (each
+//! attempt costs), retries. Nothing is contacted while opening; wrong locations and properties are refused here, wrong
+//! keys and dead hosts by the first call. [`crate::probe`] makes such calls on purpose.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tabvault_common::access::StorageAccess;
+use tabvault_common::clock::{Clock, SystemClock};
+use tabvault_common::failure::{Failure, Kind};
+
+use crate::limit::{LimitStorage, Limits};
+use crate::local::LocalStorage;
+use crate::opendal::OpendalStorage;
+use crate::properties::{self, Target};
+use crate::remote::{Connection, RemoteStorage};
+use crate::retry::{Policy, RetryStorage};
+use crate::storage::{Result, Storage};
+use crate::timeout::{TimeoutStorage, Timeouts};
+
+/// How storages are opened: what is the same for all of them in one process.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How often a call is tried.
+    pub retry: Policy,
+    /// When a call is given up.
+    pub timeouts: Timeouts,
+    /// The budget that all storages opened with these options share; `None`: unlimited.
+    pub limits: Option<Limits>,
+    /// How broker processes are talked to.
+    pub connection: Connection,
+    /// Whether `memory://name` is understood, shared by name within the process. Only tests want that: a backup there
+    /// would be gone with the process.
+    pub memory: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            retry: Policy::default(),
+            timeouts: Timeouts::default(),
+            limits: None,
+            connection: Connection::default(),
+            memory: false,
+        }
+    }
+}
+
+/// Opens `access` with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::open`].
+pub async fn open(access: &StorageAccess) -> Result<Arc<dyn Storage>> {
+    Options::default().open(access).await
+}
+
+/// Refuses what [`Options::open`] would refuse for its location or properties, without opening anything.
+///
+/// # Errors
+/// `Kind::InvalidArgument` with what is wrong and what is known.
+pub fn check(access: &StorageAccess) -> Result<()> {
+    properties::parse(access).map(|_| ())
+}
+
+impl Options {
+    /// Opens `access`: directly, or through its brokers if it names any.
+    ///
+    /// # Errors
+    /// `Kind::InvalidArgument` when the location or a property is wrong, `Kind::FailedPrecondition` when secrets would
+    /// travel to a broker in clear. The storage itself is not contacted.
+    #[allow(clippy::unused_async, reason = "a storage may need to look something up while it is opened")]
+    pub async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
+        let plain = self.undecorated(access)?;
+        let mut storage: Arc<dyn Storage> = Arc::new(TimeoutStorage::new(plain, self.timeouts, self.clock.clone()));
+        if let Some(limits) = &self.limits {
+            storage = Arc::new(LimitStorage::new(storage, limits.clone()));
+        }
+        Ok(Arc::new(RetryStorage::new(storage, self.retry, self.clock.clone())))
+    }
+
+    fn undecorated(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
+        // Also on the way to a broker: what is wrong is better said here than there.
+        let target = properties::parse(access)?;
+        if !access.brokers.is_empty() {
+            return Ok(Arc::new(RemoteStorage::new(access, &self.connection)?));
+        }
+        Ok(match target {
+            Target::Local(root) => Arc::new(LocalStorage::new(root)?),
+            Target::S3(settings) => Arc::new(OpendalStorage::s3(&settings, self.clock.clone(), self.retry)?),
+            Target::Memory(name) if self.memory => shared_memory(&name, &self.clock)?,
+            Target::Memory(_) => {
+                return Err(Failure::fatal(
+                    Kind::InvalidArgument,
+                    "storage 'memory://' is not supported: write file:///dir or s3://bucket/prefix",
+                ));
+            }
+        })
+    }
+}
+
+/// The storage of this name in this process; one without a name is new every time.
+fn shared_memory(name: &str, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Storage>> {
+    static NAMED: LazyLock<Mutex<HashMap<String, OpendalStorage>>> = LazyLock::new(Mutex::default);
+    let fresh = OpendalStorage::memory(name, clock.clone())?;
+    if name.is_empty() {
+        return Ok(Arc::new(fresh));
+    }
+    let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::new(named.entry(name.to_owned()).or_insert(fresh).clone()))
+}
