@@ -9,8 +9,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "tabvault";
-/// Statuses travel in headers, whose size peers limit.
-const MAX_MESSAGE: usize = 4096;
+/// Statuses travel in headers, of which peers take 16 KiB. There the message stands twice: percent-encoded, which may
+/// treble it, and within the details in base64.
+const MAX_MESSAGE: usize = 3 * 1024;
 
 /// The status that tells a client of `failure`.
 #[must_use]
@@ -22,7 +23,12 @@ pub fn to_status(failure: Failure) -> Status {
     };
     let metadata = HashMap::from([("retry".to_owned(), retry.to_owned())]);
     let details = ErrorDetails::with_error_info(failure.kind.as_str(), DOMAIN, metadata);
-    let message: String = failure.message.chars().take(MAX_MESSAGE).collect();
+    let mut message = failure.message;
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
     Status::with_error_details(code(failure.kind), message, details)
 }
 
@@ -99,6 +105,14 @@ mod tests {
                 assert_eq!(from_status(&to_status(sent.clone())), sent);
             }
         }
+    }
+
+    #[test]
+    fn the_longest_message_fits_into_the_headers_that_peers_take() {
+        let status = to_status(Failure::fatal(Kind::FailedPrecondition, "€".repeat(10_000)));
+        let response = status.into_http::<()>();
+        let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!((8 * 1024..15 * 1024).contains(&size), "{size}");
     }
 
     #[test]

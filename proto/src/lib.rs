@@ -9,6 +9,7 @@
 pub mod convert;
 pub mod failure;
 mod redacted;
+pub mod session;
 
 /// Messages, clients and servers generated from the package `tabvault.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
@@ -18,3 +19,7 @@ pub mod v1 {
 
 /// The compiled descriptors of the package, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tabvault.v1.bin"));
+
+/// Largest message in bytes that agents and coordinators take, to be set on clients and servers of `AgentService`:
+/// room for a task of [`convert::MAX_ITEMS`] tablets, which gRPC's default of 4 MiB is not.
+pub const MAX_MESSAGE_SIZE: usize = 32 << 20;
