@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Messages with properties of a storage.
-const WITH_SECRETS: [&str; 3] = [
-    ".tabvault.v1.StorageAccess",
-    ".tabvault.v1.CreateRepositoryRequest",
-    ".tabvault.v1.AlterRepositoryRequest",
-];
+const WITH_SECRETS: [&str; 3] =
+    [".tabvault.v1.StorageAccess", ".tabvault.v1.CreateRepositoryRequest", ".tabvault.v1.AlterRepositoryRequest"];
 
 #[expect(clippy::disallowed_methods, reason = "what cargo builds again need not be durable")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,41 +1,14 @@
-//! What an agent and its coordinator say to each other on the stream of `AgentService.Attach`.
+//! What an agent and its coordinator say about each other on the stream of `AgentService.Attach`; tasks and reports are
+//! in `tabvault_common::task`.
+//!
+//! Both sides take the envelopes apart themselves: they ignore messages of a kind that a later version adds, and answer
+//! for a task whose body they cannot read by its key.
 
 use std::time::Duration;
 
 use tabvault_common::ids::{AgentUuid, BackendId, ClusterId, Epoch, JobUuid};
-use tabvault_common::task::{JobEnd, Task, TaskKey, TaskProgress, TaskReport};
+use tabvault_common::task::JobEnd;
 use uuid::Uuid;
-
-/// Upwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromAgent {
-    /// Who dials; the first message of a stream and never again in it.
-    Hello(Hello),
-    /// Still there.
-    Heartbeat(Heartbeat),
-    /// A task has ended; sent until it is acknowledged.
-    Report(TaskReport),
-    /// How far a task is; may be lost.
-    Progress(TaskProgress),
-}
-
-/// Downwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromCoordinator {
-    /// The answer to [`Hello`]; the first message of a stream.
-    Welcome(Welcome),
-    /// Do this.
-    Task(Task),
-    /// The report with this key is stored: forget it.
-    Acknowledge(TaskKey),
-    /// Stop the job's tasks and remove its leftovers.
-    JobEnded {
-        /// The job.
-        job: JobUuid,
-        /// What becomes of its hidden tablets.
-        end: JobEnd,
-    },
-}
 
 /// An agent introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,4 +57,13 @@ pub struct Welcome {
     pub backend: BackendId,
     /// How often the coordinator wants to hear from the agent; whole milliseconds, at least one.
     pub heartbeat_interval: Duration,
+}
+
+/// The coordinator tells that a job is over: its tasks stop and its leftovers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobEnded {
+    /// The job.
+    pub job: JobUuid,
+    /// What becomes of its hidden tablets.
+    pub end: JobEnd,
 }

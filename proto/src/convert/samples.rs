@@ -53,6 +53,8 @@ where
     D: TryFrom<W, Error = Failure> + Debug,
     P: Clone,
 {
+    let unspoilt = D::try_from(whole(valid.clone()));
+    assert!(unspoilt.is_ok(), "{unspoilt:?}");
     for (path, spoil) in cases {
         let mut part = valid.clone();
         spoil(&mut part);

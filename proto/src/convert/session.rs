@@ -8,113 +8,61 @@ use tabvault_common::task::JobEnd;
 
 use super::ids::uuid;
 use super::{At, list, positive, text};
-use crate::session::{FromAgent, FromCoordinator, Heartbeat, Hello, Welcome};
-use crate::v1::{self, agent_message, coordinator_message};
+use crate::session::{Heartbeat, Hello, JobEnded, Welcome};
+use crate::v1;
 
-impl From<&FromAgent> for v1::AgentMessage {
-    fn from(message: &FromAgent) -> Self {
-        let message = match message {
-            FromAgent::Hello(hello) => agent_message::Message::Hello(hello_to_wire(hello)),
-            FromAgent::Heartbeat(heartbeat) => agent_message::Message::Heartbeat(heartbeat_to_wire(heartbeat)),
-            FromAgent::Report(report) => agent_message::Message::Report(report.into()),
-            FromAgent::Progress(progress) => agent_message::Message::Progress((*progress).into()),
-        };
-        Self { message: Some(message) }
-    }
-}
-
-impl TryFrom<v1::AgentMessage> for FromAgent {
-    type Error = Failure;
-
-    fn try_from(wire: v1::AgentMessage) -> Result<Self, Failure> {
-        match wire.message {
-            Some(agent_message::Message::Hello(wire)) => hello(wire, At::root("hello")).map(Self::Hello),
-            Some(agent_message::Message::Heartbeat(wire)) => {
-                heartbeat(wire, At::root("heartbeat")).map(Self::Heartbeat)
-            }
-            Some(agent_message::Message::Report(wire)) => wire.try_into().map(Self::Report),
-            Some(agent_message::Message::Progress(wire)) => wire.try_into().map(Self::Progress),
-            None => Err(At::root("message").missing("hello, heartbeat, report or progress")),
+impl From<&Hello> for v1::Hello {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            agent: Some(hello.agent.into()),
+            incarnation: Some(hello.incarnation.into()),
+            cluster: hello.cluster.map(v1::Uuid::from),
+            highest_epoch: hello.highest_epoch.0,
+            backend: hello.backend.map(|backend| backend.0),
+            host: hello.host.clone(),
+            version: hello.version.clone(),
+            state: Some((&hello.state).into()),
         }
     }
 }
 
-impl From<&FromCoordinator> for v1::CoordinatorMessage {
-    fn from(message: &FromCoordinator) -> Self {
-        let message = match message {
-            FromCoordinator::Welcome(welcome) => coordinator_message::Message::Welcome(welcome_to_wire(welcome)),
-            FromCoordinator::Task(task) => coordinator_message::Message::Task(task.into()),
-            FromCoordinator::Acknowledge(key) => coordinator_message::Message::Acknowledge((*key).into()),
-            FromCoordinator::JobEnded { job, end } => coordinator_message::Message::JobEnded(v1::JobEnded {
-                job: Some((*job).into()),
-                published: *end == JobEnd::Published,
-            }),
-        };
-        Self { message: Some(message) }
+impl TryFrom<v1::Hello> for Hello {
+    type Error = Failure;
+
+    fn try_from(wire: v1::Hello) -> Result<Self, Failure> {
+        let at = At::root("hello");
+        let state = wire.state.ok_or_else(|| at.field("state").missing("a heartbeat"))?;
+        Ok(Self {
+            agent: uuid(wire.agent, at.field("agent")).map(AgentUuid)?,
+            incarnation: uuid(wire.incarnation, at.field("incarnation"))?,
+            cluster: wire.cluster.map(|cluster| uuid(Some(cluster), at.field("cluster")).map(ClusterId)).transpose()?,
+            highest_epoch: Epoch(wire.highest_epoch),
+            backend: wire.backend.map(|backend| positive(backend, at.field("backend")).map(BackendId)).transpose()?,
+            host: text(wire.host, at.field("host"))?,
+            version: text(wire.version, at.field("version"))?,
+            state: heartbeat(state, at.field("state"))?,
+        })
     }
 }
 
-impl TryFrom<v1::CoordinatorMessage> for FromCoordinator {
-    type Error = Failure;
-
-    fn try_from(wire: v1::CoordinatorMessage) -> Result<Self, Failure> {
-        match wire.message {
-            Some(coordinator_message::Message::Welcome(wire)) => welcome(wire, At::root("welcome")).map(Self::Welcome),
-            Some(coordinator_message::Message::Task(wire)) => wire.try_into().map(Self::Task),
-            Some(coordinator_message::Message::Acknowledge(wire)) => wire.try_into().map(Self::Acknowledge),
-            Some(coordinator_message::Message::JobEnded(wire)) => Ok(Self::JobEnded {
-                job: uuid(wire.job, At::root("job_ended").field("job")).map(JobUuid)?,
-                end: if wire.published { JobEnd::Published } else { JobEnd::Discarded },
-            }),
-            None => Err(At::root("message").missing("welcome, task, acknowledge or job_ended")),
+impl From<&Heartbeat> for v1::Heartbeat {
+    fn from(heartbeat: &Heartbeat) -> Self {
+        Self {
+            used_bytes: heartbeat.used_bytes,
+            available_bytes: heartbeat.available_bytes,
+            tablets: heartbeat.tablets,
+            running_tasks: heartbeat.running_tasks,
+            leftovers: heartbeat.leftovers.iter().map(|job| v1::Uuid::from(*job)).collect(),
         }
     }
 }
 
-fn hello_to_wire(hello: &Hello) -> v1::Hello {
-    v1::Hello {
-        agent: Some(hello.agent.into()),
-        incarnation: Some(hello.incarnation.into()),
-        cluster: hello.cluster.map(v1::Uuid::from),
-        highest_epoch: hello.highest_epoch.0,
-        backend: hello.backend.map(|backend| backend.0),
-        host: hello.host.clone(),
-        version: hello.version.clone(),
-        state: Some(heartbeat_to_wire(&hello.state)),
-    }
-}
+impl TryFrom<v1::Heartbeat> for Heartbeat {
+    type Error = Failure;
 
-fn heartbeat_to_wire(heartbeat: &Heartbeat) -> v1::Heartbeat {
-    v1::Heartbeat {
-        used_bytes: heartbeat.used_bytes,
-        available_bytes: heartbeat.available_bytes,
-        tablets: heartbeat.tablets,
-        running_tasks: heartbeat.running_tasks,
-        leftovers: heartbeat.leftovers.iter().map(|job| v1::Uuid::from(*job)).collect(),
+    fn try_from(wire: v1::Heartbeat) -> Result<Self, Failure> {
+        heartbeat(wire, At::root("heartbeat"))
     }
-}
-
-fn welcome_to_wire(welcome: &Welcome) -> v1::Welcome {
-    v1::Welcome {
-        cluster: Some(welcome.cluster.into()),
-        epoch: welcome.epoch.0,
-        backend: welcome.backend.0,
-        heartbeat_interval_ms: u32::try_from(welcome.heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
-    }
-}
-
-fn hello(wire: v1::Hello, at: At<'_>) -> Result<Hello, Failure> {
-    let state = wire.state.ok_or_else(|| at.field("state").missing("a heartbeat"))?;
-    Ok(Hello {
-        agent: uuid(wire.agent, at.field("agent")).map(AgentUuid)?,
-        incarnation: uuid(wire.incarnation, at.field("incarnation"))?,
-        cluster: wire.cluster.map(|cluster| uuid(Some(cluster), at.field("cluster")).map(ClusterId)).transpose()?,
-        highest_epoch: Epoch(wire.highest_epoch),
-        backend: wire.backend.map(|backend| positive(backend, at.field("backend")).map(BackendId)).transpose()?,
-        host: text(wire.host, at.field("host"))?,
-        version: text(wire.version, at.field("version"))?,
-        state: heartbeat(state, at.field("state"))?,
-    })
 }
 
 fn heartbeat(wire: v1::Heartbeat, at: At<'_>) -> Result<Heartbeat, Failure> {
@@ -127,72 +75,72 @@ fn heartbeat(wire: v1::Heartbeat, at: At<'_>) -> Result<Heartbeat, Failure> {
     })
 }
 
-fn welcome(wire: v1::Welcome, at: At<'_>) -> Result<Welcome, Failure> {
-    let interval = positive(wire.heartbeat_interval_ms, at.field("heartbeat_interval_ms"))?;
-    Ok(Welcome {
-        cluster: uuid(wire.cluster, at.field("cluster")).map(ClusterId)?,
-        epoch: positive(wire.epoch, at.field("epoch")).map(Epoch)?,
-        backend: positive(wire.backend, at.field("backend")).map(BackendId)?,
-        heartbeat_interval: Duration::from_millis(interval.into()),
-    })
+impl From<Welcome> for v1::Welcome {
+    fn from(welcome: Welcome) -> Self {
+        Self {
+            cluster: Some(welcome.cluster.into()),
+            epoch: welcome.epoch.0,
+            backend: welcome.backend.0,
+            heartbeat_interval_ms: u32::try_from(welcome.heartbeat_interval.as_millis()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl TryFrom<v1::Welcome> for Welcome {
+    type Error = Failure;
+
+    fn try_from(wire: v1::Welcome) -> Result<Self, Failure> {
+        let at = At::root("welcome");
+        let interval = positive(wire.heartbeat_interval_ms, at.field("heartbeat_interval_ms"))?;
+        Ok(Self {
+            cluster: uuid(wire.cluster, at.field("cluster")).map(ClusterId)?,
+            epoch: positive(wire.epoch, at.field("epoch")).map(Epoch)?,
+            backend: positive(wire.backend, at.field("backend")).map(BackendId)?,
+            heartbeat_interval: Duration::from_millis(interval.into()),
+        })
+    }
+}
+
+impl From<JobEnded> for v1::JobEnded {
+    fn from(ended: JobEnded) -> Self {
+        Self { job: Some(ended.job.into()), published: ended.end == JobEnd::Published }
+    }
+}
+
+impl TryFrom<v1::JobEnded> for JobEnded {
+    type Error = Failure;
+
+    fn try_from(wire: v1::JobEnded) -> Result<Self, Failure> {
+        let job = uuid(wire.job, At::root("job_ended").field("job")).map(JobUuid)?;
+        Ok(Self { job, end: if wire.published { JobEnd::Published } else { JobEnd::Discarded } })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tabvault_common::task::{TaskProgress, TaskReport, TaskResult};
     use uuid::Uuid;
 
     use super::*;
-    use crate::convert::samples::{self, refuses, refuses_within, survives};
+    use crate::convert::samples::{self, refuses, survives};
 
     #[test]
-    fn what_an_agent_says_survives_the_wire() {
-        let stranger = Hello { cluster: None, backend: None, highest_epoch: Epoch(0), ..sample_hello() };
-        let key = samples::key();
-        for message in [
-            FromAgent::Hello(sample_hello()),
-            FromAgent::Hello(stranger),
-            FromAgent::Heartbeat(sample_hello().state),
-            FromAgent::Report(TaskReport { key, outcome: Ok(TaskResult::Done) }),
-            FromAgent::Progress(TaskProgress { key, done: 1, total: 2 }),
-        ] {
-            survives(&message, v1::AgentMessage::from(&message));
-        }
-    }
-
-    #[test]
-    fn what_a_coordinator_says_survives_the_wire() {
-        let job = samples::job();
-        for message in [
-            FromCoordinator::Welcome(sample_welcome()),
-            FromCoordinator::Task(samples::task(samples::bodies().remove(0))),
-            FromCoordinator::Acknowledge(samples::key()),
-            FromCoordinator::JobEnded { job, end: JobEnd::Published },
-            FromCoordinator::JobEnded { job, end: JobEnd::Discarded },
-        ] {
-            survives(&message, v1::CoordinatorMessage::from(&message));
+    fn what_opens_and_ends_a_session_survives_the_wire() {
+        let known = hello();
+        let stranger = Hello { cluster: None, backend: None, highest_epoch: Epoch(0), ..known.clone() };
+        survives(&known.state, v1::Heartbeat::from(&known.state));
+        survives(&known, v1::Hello::from(&known));
+        survives(&stranger, v1::Hello::from(&stranger));
+        survives(&welcome(), v1::Welcome::from(welcome()));
+        for end in [JobEnd::Published, JobEnd::Discarded] {
+            let ended = JobEnded { job: samples::job(), end };
+            survives(&ended, v1::JobEnded::from(ended));
         }
     }
 
     #[test]
     fn wrong_messages_of_a_session_are_refused() {
-        refuses::<FromAgent, _>(&v1::AgentMessage::default(), &[("message", |_| {})]);
-        refuses::<FromCoordinator, _>(
-            &v1::CoordinatorMessage::default(),
-            &[
-                ("message", |_| {}),
-                ("job_ended.job", |wire| {
-                    wire.message = Some(coordinator_message::Message::JobEnded(v1::JobEnded::default()));
-                }),
-                ("key.attempt", |wire| {
-                    let key = v1::TaskKey { attempt: 0, ..samples::key().into() };
-                    wire.message = Some(coordinator_message::Message::Acknowledge(key));
-                }),
-            ],
-        );
-        refuses_within::<FromAgent, _, _>(
-            &hello_to_wire(&sample_hello()),
-            |hello| v1::AgentMessage { message: Some(agent_message::Message::Hello(hello)) },
+        refuses::<Hello, _>(
+            &v1::Hello::from(&hello()),
             &[
                 ("hello.agent", |wire| wire.agent = None),
                 ("hello.incarnation", |wire| wire.incarnation = None),
@@ -206,9 +154,12 @@ mod tests {
                 }),
             ],
         );
-        refuses_within::<FromCoordinator, _, _>(
-            &welcome_to_wire(&sample_welcome()),
-            |welcome| v1::CoordinatorMessage { message: Some(coordinator_message::Message::Welcome(welcome)) },
+        refuses::<Heartbeat, _>(
+            &v1::Heartbeat::from(&hello().state),
+            &[("heartbeat.leftovers[1]", |wire| wire.leftovers.push(v1::Uuid::default()))],
+        );
+        refuses::<Welcome, _>(
+            &v1::Welcome::from(welcome()),
             &[
                 ("welcome.cluster", |wire| wire.cluster = None),
                 ("welcome.epoch", |wire| wire.epoch = 0),
@@ -216,9 +167,13 @@ mod tests {
                 ("welcome.heartbeat_interval_ms", |wire| wire.heartbeat_interval_ms = 0),
             ],
         );
+        refuses::<JobEnded, _>(
+            &v1::JobEnded { job: Some(samples::job().into()), published: true },
+            &[("job_ended.job", |wire| wire.job = None)],
+        );
     }
 
-    fn sample_hello() -> Hello {
+    fn hello() -> Hello {
         Hello {
             agent: AgentUuid(Uuid::from_u128(1)),
             incarnation: Uuid::from_u128(2),
@@ -237,7 +192,7 @@ mod tests {
         }
     }
 
-    fn sample_welcome() -> Welcome {
+    fn welcome() -> Welcome {
         Welcome {
             cluster: samples::cluster(),
             epoch: Epoch(5),
