@@ -1,0 +1,33 @@
+//! The agent beside a backend: hard-links tablets' immutable files, streams them into a repository, brings them back
+//! and hands them to the storage engine.
+//!
+//! An embedder implements [`store::TabletStore`] (and [`load::LoadStore`] if its tablets hold trees of real files) and
+//! calls [`agent::Agent::start`]. The agent dials the coordinator; no port of a backend needs to be reachable.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`agent`] | the façade: start, status, shut down |
+//! | [`config`] | everything that can be set |
+//! | [`store`], [`load`] | the ports that an engine implements |
+//! | [`memory`] | the budget of bytes that transfers share |
+//! | `session` | the stream to the coordinator: attach, heartbeats, tasks down, reports up |
+//! | `worker` | which attempt of which task runs, and what is reported until it is acknowledged |
+//! | `tasks` | one file per kind of task |
+//! | `work_dir` | `snapshot/`, `reuse/` and `download/` of every data root |
+//! | `journal` | what an upload has finished, so that a restarted agent sends only the rest |
+//! | `state` | what the agent remembers of its cluster |
+
+pub mod agent;
+pub mod config;
+mod context;
+mod files;
+mod journal;
+pub mod load;
+pub mod memory;
+pub mod progress;
+mod session;
+mod state;
+pub mod store;
+mod tasks;
+mod work_dir;
+mod worker;

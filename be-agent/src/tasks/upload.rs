@@ -1,0 +1,126 @@
+//! Upload: snapshots stream into the repository; the answer is one manifest.
+//!
+//! # Overview
+//! 1. [`plan`]: every file of every snapshot, in the manifest's order.
+//! 2. Files that the journal says are stored already, and that still are, are not sent again.
+//! 3. Small files travel in [`packs`], larger ones as [`objects`] of their own; several of both are in flight.
+//! 4. The manifest, named by its digest, is stored last.
+//!
+//! # Consistency
+//! Everything a manifest names is durable before the manifest is. Objects carry the attempt in their name and no name
+//! is used twice; packs and manifests are named by their digest.
+//!
+//! # Crash consistency
+//! What a crash interrupts is invisible; what was complete is in the journal. Objects that no manifest names are
+//! garbage for as long as the job's intent stands, and then collected.
+//!
+//! # Cancellation
+//! Interrupted objects are aborted before the task counts as stopped.
+
+mod objects;
+mod packs;
+mod plan;
+mod sent;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tabvault_broker::storage::Storage;
+use tabvault_common::repo::FORMAT_VERSION;
+use tabvault_common::repo::manifest::{
+    EncodedManifest, FileLocation, ManifestHeader, ManifestTablet, ManifestWriter,
+};
+use tabvault_common::task::{TaskResult, Upload};
+
+use crate::context::TaskContext;
+use crate::journal::Journal;
+use crate::store::Result;
+use plan::Plan;
+use sent::Sent;
+
+/// What every transfer of one upload shares.
+#[derive(Clone)]
+struct Job {
+    context: TaskContext,
+    task: Arc<Upload>,
+    storage: Arc<dyn Storage>,
+    journal: Arc<Journal>,
+    plan: Arc<Plan>,
+}
+
+pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResult> {
+    let task = Arc::new(task);
+    let storage = context.shared.storage.open(&task.repository).await?;
+    let plan = Arc::new(plan::make(context, &task).await?);
+    context.progress.add_total(plan.bytes);
+
+    let (shared, key) = (Arc::clone(&context.shared), context.key);
+    let (journal, finished) = context.blocking(move || shared.journals.open(key.job, key.task)).await?;
+    let mut names = finished.names.get(&key.attempt).copied().unwrap_or(0);
+    let mut sent = sent::still_there(context, &storage, &plan, finished).await?;
+    context.progress.add_done(sent.bytes());
+
+    let job = Job { context: context.clone(), task, storage, journal: Arc::new(journal), plan };
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for file in sent.missing(&job.plan) {
+        if packs::takes(&job, job.plan.files[file].size) {
+            small.push(file);
+        } else {
+            large.push((file, names));
+            names += 1;
+        }
+    }
+    let parallel = context.shared.parallel;
+    // Each kind in a buffer of its own: a pack that is built holds memory and must never wait for an object that waits
+    // for memory.
+    let objects = stream::iter(large.into_iter().map(|(file, n)| objects::send(job.clone(), file, n)));
+    let objects = objects.buffer_unordered(parallel).try_collect::<Vec<_>>();
+    let packs = packs::build(job.clone(), small).map_ok(|pack| packs::send(job.clone(), pack));
+    let packs = packs.try_buffer_unordered(parallel).try_collect::<Vec<_>>();
+    let (objects, packs) = futures::try_join!(objects, packs)?;
+    objects.into_iter().chain(packs).for_each(|stored| sent.take(stored));
+    let manifest = store_manifest(&job, sent).await?;
+    Ok(TaskResult::Uploaded { manifest: manifest.reference() })
+}
+
+async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
+    let (task, plan, key) = (Arc::clone(&job.task), Arc::clone(&job.plan), job.context.key);
+    let manifest = job.context.blocking(move || {
+        let mut manifest = ManifestWriter::new(&ManifestHeader {
+            format_version: FORMAT_VERSION,
+            job: key.job,
+            task: key.task,
+            attempt: key.attempt,
+            table: task.table.clone(),
+            partition: task.partition.clone(),
+            compression: task.compression,
+        })?;
+        let (mut files, packs) = sent.into_parts()?;
+        let mut declared = HashSet::new();
+        for (index, tablet) in task.tablets.iter().enumerate() {
+            let own: Vec<_> = files.by_ref().take(plan.count_of(index)).collect();
+            for file in &own {
+                if let FileLocation::Pack { pack, .. } = &file.at
+                    && declared.insert(pack.clone())
+                    && let Some(pack) = packs.get(pack)
+                {
+                    manifest.pack(pack)?;
+                }
+            }
+            let header = ManifestTablet {
+                identity: tablet.identity.clone(),
+                index: tablet.index.clone(),
+                position: tablet.position,
+                schema_hash: tablet.schema_hash,
+                files: 0,
+                bytes: 0,
+            };
+            manifest.whole_tablet(header, own)?;
+        }
+        manifest.finish()
+    });
+    let manifest = manifest.await?;
+    job.storage.put(&manifest.path(), manifest.bytes.clone()).await?;
+    Ok(manifest)
+}
