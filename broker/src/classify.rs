@@ -219,21 +219,23 @@ impl Symptom<'_> {
     }
 
     fn rest(&self) -> (Kind, Retry, String) {
-        let retry = if self.temporary { self.unsure() } else { Retry::Never };
         if self.hint == Kind::NotFound {
             return (Kind::NotFound, Retry::Never, "there is no such object".to_owned());
         }
-        let code = self.code.as_deref().map(|code| format!(" with {code}")).unwrap_or_default();
-        (self.hint, retry, format!("{} refuses{code}", self.endpoint))
+        let code = self.code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
+        if self.temporary {
+            return (Kind::Unreachable, self.unsure(), format!("{} failed to answer for now{code}", self.endpoint));
+        }
+        (self.hint, Retry::Never, format!("{} refuses this{code}", self.endpoint))
     }
 }
 
-/// The error of rustls that hides in `error`: it travels inside errors of the operating system.
+/// The error of rustls that hides in `error`: it travels inside errors of the operating system, nested ones even.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| {
-        let inner: &'a (dyn Error + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
-        inner.downcast_ref::<rustls::Error>()
-    })
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    tls_error(error.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 /// Keeps one line readable, whatever a server said.

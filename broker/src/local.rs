@@ -188,3 +188,29 @@ fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
         _ => Failure::io(doing, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_become_sentences() {
+        // A device that is always full stands in for a disk, since tests run as whoever they run.
+        let mut device = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = io::Write::write(&mut device, b"x").unwrap_err();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let long = fs::metadata("x".repeat(300)).unwrap_err();
+        for (error, kind, retry, says) in [
+            (full, Kind::NoSpace, Retry::Safe, "the disk or the quota is full"),
+            (denied, Kind::PermissionDenied, Retry::Never, "the user of this process lacks the permission"),
+            (long, Kind::InvalidArgument, Retry::Never, "longer than the file system takes"),
+        ] {
+            let failure = failure("write", Path::new("/d/f"), &error);
+            assert_eq!((failure.kind, failure.retry), (kind, retry), "{failure}");
+            assert!(failure.message.starts_with("write /d/f: ") && failure.message.contains(says), "{failure}");
+        }
+    }
+}

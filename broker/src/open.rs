@@ -11,9 +11,10 @@ use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::{Clock, SystemClock};
 use tabvault_common::failure::{Failure, Kind};
 
+use crate::faults::Faults;
 use crate::limit::{LimitStorage, Limits};
 use crate::local::LocalStorage;
-use crate::opendal::OpendalStorage;
+use crate::opendal::{self, OpendalStorage};
 use crate::properties::{self, Target};
 use crate::remote::{Connection, RemoteStorage};
 use crate::retry::{Policy, RetryStorage};
@@ -36,6 +37,8 @@ pub struct Options {
     /// Whether `memory://name` is understood, shared by name within the process. Only tests want that: a backup there
     /// would be gone with the process.
     pub memory: bool,
+    /// What goes wrong beneath the decorators. Only tests want that.
+    pub faults: Option<Faults>,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             limits: None,
             connection: Connection::default(),
             memory: false,
+            faults: None,
         }
     }
 }
@@ -57,6 +61,13 @@ impl Default for Options {
 /// As [`Options::open`].
 pub async fn open(access: &StorageAccess) -> Result<Arc<dyn Storage>> {
     Options::default().open(access).await
+}
+
+/// How many bytes the writer of an object of `size` bytes holds at most, whatever the storage is; for those who budget
+/// their memory. An unknown size costs as much as a large one.
+#[must_use]
+pub fn writer_memory(size: Option<u64>) -> u64 {
+    opendal::writer_memory(size)
 }
 
 /// Refuses what [`Options::open`] would refuse for its location or properties, without opening anything.
@@ -73,9 +84,11 @@ impl Options {
     /// # Errors
     /// `Kind::InvalidArgument` when the location or a property is wrong, `Kind::FailedPrecondition` when secrets would
     /// travel to a broker in clear. The storage itself is not contacted.
-    #[allow(clippy::unused_async, reason = "a storage may need to look something up while it is opened")]
     pub async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
-        let plain = self.undecorated(access)?;
+        let mut plain = self.undecorated(access)?;
+        if let Some(faults) = &self.faults {
+            plain = faults.wrap(plain);
+        }
         let mut storage: Arc<dyn Storage> = Arc::new(TimeoutStorage::new(plain, self.timeouts, self.clock.clone()));
         if let Some(limits) = &self.limits {
             storage = Arc::new(LimitStorage::new(storage, limits.clone()));

@@ -18,6 +18,8 @@
 mod error;
 mod writer;
 
+pub(crate) use writer::writer_memory;
+
 use std::ops::Range;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -192,7 +194,6 @@ impl Listing {
                     return Ok(Some(entry));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => {
                     self.lister = None;
                     let resumable = error.is_temporary() && (self.last.is_none() || self.sorted());

@@ -38,7 +38,7 @@ pub struct Config {
     pub storages: usize,
     /// The largest object, in bytes, that is written whole by `put` or `create`; it is held in memory.
     pub small_object: u64,
-    /// Writes under way at once. Memory for writes is at most this times 112 MiB, for objects up to 140 GiB.
+    /// Writes under way at once. Memory for writes is at most this times 80 MiB, for objects up to 140 GiB.
     pub writes: usize,
     /// How long a write waits for its turn before it is refused as `Kind::RateLimited`.
     pub patience: Duration,

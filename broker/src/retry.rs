@@ -14,6 +14,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tabvault_common::clock::Clock;
 use tabvault_common::failure::{Failure, Retry};
 
+use crate::pieces;
 use crate::rng::Rng;
 use crate::storage::{Created, ObjectMeta, ObjectWriter, Result, Storage};
 
@@ -148,7 +149,11 @@ impl Reading {
                     // Where the whole object was wanted, its size was never asked for.
                     None => self.storage.inner.stat(&self.path).await?.map_or(self.next, |meta| meta.size),
                 };
-                none.insert(self.storage.inner.read(&self.path, Some(self.next.min(end)..end)).await?)
+                let rest = self.next..end;
+                if rest.end < rest.start {
+                    return Err(pieces::beyond_end(&self.path, &rest));
+                }
+                none.insert(self.storage.inner.read(&self.path, Some(rest)).await?)
             }
         };
         stream.try_next().await

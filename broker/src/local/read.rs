@@ -62,7 +62,7 @@ pub(super) fn whole(file: &Path, path: &str, limit: u64) -> Result<Bytes> {
 
 pub(super) fn stat(file: &Path, path: String) -> Result<Option<ObjectMeta>> {
     match file.symlink_metadata() {
-        Ok(meta) => Ok(meta.is_file().then(|| ObjectMeta { path, size: meta.len() })),
+        Ok(meta) => Ok(meta.is_file().then_some(ObjectMeta { path, size: meta.len() })),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failure("look at", file, &error)),
     }

@@ -52,14 +52,14 @@ impl Staged {
     /// Gives the file its name, taking it away from what had it.
     pub(super) fn replace(self, to: &Path) -> Result<()> {
         self.sync()?;
-        with_parent(to, || fs::rename(&self.path, to)).map_err(|error| failure("rename to", to, &error))?;
+        with_parent(to, || rename_raw(&self.path, to)).map_err(|error| failure("rename to", to, &error))?;
         sync_up(to, &self.root)
     }
 
     /// Gives the file its name unless something has it.
     pub(super) fn create(self, to: &Path) -> Result<Created> {
         self.sync()?;
-        let created = match with_parent(to, || fs::hard_link(&self.path, to)) {
+        let created = match with_parent(to, || link_raw(&self.path, to)) {
             Ok(()) => Created::New,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Created::Exists,
             // EPERM and EOPNOTSUPP of link(2): this file system has no hard links, so nothing here is atomic enough.
@@ -93,6 +93,16 @@ impl Drop for Staged {
         // file for the sweep.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a parent that vanished is told apart here, and all above it is synced")]
+fn rename_raw(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a taken name is an answer here, and all above it is synced")]
+fn link_raw(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)
 }
 
 /// Runs `step`, which needs the parent of `to`, making that parent as often as somebody takes it away.

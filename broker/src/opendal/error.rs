@@ -45,10 +45,16 @@ pub(super) async fn read_failure(
 ) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match (inner, range) {
-        (Some(inner), Some(range)) if inner.kind() == ErrorKind::RangeNotSatisfied => pieces::beyond_end(path, range),
+        (Some(inner), Some(range)) if ends_before(inner) => pieces::beyond_end(path, range),
         (Some(inner), _) => failure(place, format!("read {path}"), false, inner).await,
         (None, _) => Failure { retry: Retry::Safe, ..Failure::io(format!("read {path}"), &error) },
     }
+}
+
+/// Whether the object ends before the range that was asked for: S3 refuses only those that begin beyond the end, and
+/// OpenDAL counts the rest. A connection that breaks has another message.
+fn ends_before(error: &Error) -> bool {
+    error.kind() == ErrorKind::RangeNotSatisfied || error.message() == "reader got too little data"
 }
 
 fn symptom<'a>(place: &'a Place, doing: String, effect: bool, error: &'a Error) -> Symptom<'a> {

@@ -17,12 +17,21 @@ const SINGLE_PUT: u64 = 32 << 20;
 const MIN_PART: u64 = 16 << 20;
 /// S3 takes 10,000 parts; some are kept for a hint that was too small.
 const MAX_PARTS: u64 = 9000;
-/// Parts on their way at once. With those being filled and waiting, a writer holds at most this and two parts more.
+/// Parts on their way at once.
 const IN_FLIGHT: usize = 3;
 
 /// Size of the parts of an object of `hint` bytes.
 fn part_size(hint: Option<u64>) -> u64 {
     MIN_PART.max(hint.unwrap_or(0).div_ceil(MAX_PARTS))
+}
+
+/// Bytes that a writer holds at most when it was told to expect `hint` bytes.
+pub(crate) fn writer_memory(hint: Option<u64>) -> u64 {
+    match hint {
+        Some(size) if size <= SINGLE_PUT => size,
+        // Those under way, one that OpenDAL keeps back, one that is being filled.
+        Some(_) | None => part_size(hint) * (IN_FLIGHT as u64 + 2),
+    }
 }
 
 pub(super) struct PartWriter {
@@ -203,5 +212,7 @@ mod tests {
         assert_eq!(part_size(Some(1 << 30)), MIN_PART);
         let huge = 5 << 40;
         assert!(huge / part_size(Some(huge)) <= MAX_PARTS);
+        assert_eq!(writer_memory(Some(10)), 10);
+        assert_eq!(writer_memory(None), 80 << 20);
     }
 }
