@@ -77,11 +77,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::io(format_args!("rename {} to {}", from.display(), to.display()), &error))?;
     // The new name first: a crash between the two shows the file twice rather than nowhere.
     sync_dir(parent(to))?;
-    if parent(from) == parent(to) {
-        Ok(())
-    } else {
-        sync_dir(parent(from))
-    }
+    if parent(from) == parent(to) { Ok(()) } else { sync_dir(parent(from)) }
 }
 
 /// Gives the file `src` a second name `dst`. **Not** durable by itself: sync the directory, or the filesystem by
@@ -177,21 +173,14 @@ impl SyncFs {
     /// Watches the filesystem on which the directory `dir` lies.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
         let file = File::open(dir).map_err(|error| Failure::io(format_args!("open {}", dir.display()), &error))?;
-        Ok(Self {
-            dir: file,
-            path: dir.to_owned(),
-        })
+        Ok(Self { dir: file, path: dir.to_owned() })
     }
 
     /// Waits until all bytes and names written to the filesystem so far are durable. An error means that some written
     /// since [`SyncFs::open`] may be lost: write them again under a new `SyncFs`.
     pub fn sync(self) -> Result<(), Failure> {
-        rustix::fs::syncfs(&self.dir).map_err(|error| {
-            Failure::io(
-                format_args!("sync the filesystem of {}", self.path.display()),
-                &error.into(),
-            )
-        })
+        rustix::fs::syncfs(&self.dir)
+            .map_err(|error| Failure::io(format_args!("sync the filesystem of {}", self.path.display()), &error.into()))
     }
 }
 

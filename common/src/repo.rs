@@ -69,15 +69,8 @@ fn check_version(path: &str, version: u32) -> Result<(), Failure> {
 /// Refuses stored bytes that are not those of the object at `path`.
 fn check_digest(path: &str, bytes: &[u8], size: u64, digest: &Digest) -> Result<(), Failure> {
     if bytes.len() as u64 != size {
-        return Err(corrupt(
-            path,
-            format_args!("it has {} bytes instead of {size}", bytes.len()),
-        ));
+        return Err(corrupt(path, format_args!("it has {} bytes instead of {size}", bytes.len())));
     }
     let actual = Digest::of(bytes);
-    if actual == *digest {
-        Ok(())
-    } else {
-        Err(corrupt(path, format_args!("its digest is {actual}, not {digest}")))
-    }
+    if actual == *digest { Ok(()) } else { Err(corrupt(path, format_args!("its digest is {actual}, not {digest}"))) }
 }

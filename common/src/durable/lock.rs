@@ -21,13 +21,8 @@ pub struct DirLock {
 pub fn lock_dir(dir: &Path) -> Result<DirLock, Failure> {
     let path = dir.join("LOCK");
     let failed = |error: &std::io::Error| Failure::io(format_args!("lock {}", path.display()), error);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|e| failed(&e))?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|e| failed(&e))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -35,11 +30,7 @@ pub fn lock_dir(dir: &Path) -> Result<DirLock, Failure> {
             let mut holder = String::new();
             let known = (&file).take(32).read_to_string(&mut holder).is_ok();
             let holder = holder.trim();
-            let holder = if known && !holder.is_empty() {
-                format!(" (pid {holder})")
-            } else {
-                String::new()
-            };
+            let holder = if known && !holder.is_empty() { format!(" (pid {holder})") } else { String::new() };
             let message = format!("directory {} is used by another process{holder}", dir.display());
             return Err(Failure::transient(Kind::Busy, message));
         }

@@ -16,17 +16,10 @@ pub struct Space {
 
 /// The room on the filesystem on which `path` lies.
 pub fn free_space(path: &Path) -> Result<Space, Failure> {
-    let stat = rustix::fs::statvfs(path).map_err(|error| {
-        Failure::io(
-            format_args!("ask for the free space of {}", path.display()),
-            &error.into(),
-        )
-    })?;
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| Failure::io(format_args!("ask for the free space of {}", path.display()), &error.into()))?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Ok(Space {
-        available: bytes(stat.f_bavail),
-        total: bytes(stat.f_blocks),
-    })
+    Ok(Space { available: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
 }
 
 /// Whether `a` and `b`, which must exist, lie on one filesystem. Two mounts of one filesystem count as one here and

@@ -76,21 +76,8 @@ pub fn encode_block(plain: &[u8], compression: Compression) -> Block<'_> {
         Some(frame) => (Codec::Zstd, Cow::Owned(frame)),
         None => (Codec::None, Cow::Borrowed(plain)),
     };
-    let stored_digest = if codec == Codec::None {
-        digest
-    } else {
-        Digest::of(&stored)
-    };
-    Block {
-        sums: Sums {
-            size,
-            digest,
-            stored_size: stored.len() as u64,
-            stored_digest,
-            codec,
-        },
-        stored,
-    }
+    let stored_digest = if codec == Codec::None { digest } else { Digest::of(&stored) };
+    Block { sums: Sums { size, digest, stored_size: stored.len() as u64, stored_digest, codec }, stored }
 }
 
 /// A frame that is shorter than `plain`; `None` if there is none or zstd cannot make it, where verbatim is right, too.
@@ -117,19 +104,14 @@ pub fn decode_block(codec: Codec, stored: &[u8], expected_size: u64) -> Result<V
     let plain = match codec {
         Codec::None if stored.len() as u64 == expected_size => stored.to_vec(),
         Codec::None => {
-            return Err(wrong(format!(
-                "it has {} bytes instead of {expected_size}",
-                stored.len()
-            )));
+            return Err(wrong(format!("it has {} bytes instead of {expected_size}", stored.len())));
         }
         Codec::Zstd => {
             one_frame(stored).map_err(wrong)?;
             let capacity = usize::try_from(expected_size).map_err(|error| wrong(error.to_string()))?;
             let mut plain = vec![0; capacity];
             let length = zstd::bulk::decompress_to_buffer(stored, &mut plain[..]).map_err(|error| {
-                wrong(format!(
-                    "its zstd frame does not decode into {expected_size} bytes: {error}"
-                ))
+                wrong(format!("its zstd frame does not decode into {expected_size} bytes: {error}"))
             })?;
             plain.truncate(length);
             plain
@@ -138,10 +120,7 @@ pub fn decode_block(codec: Codec, stored: &[u8], expected_size: u64) -> Result<V
     if plain.len() as u64 == expected_size {
         Ok(plain)
     } else {
-        Err(wrong(format!(
-            "it decodes into {} bytes instead of {expected_size}",
-            plain.len()
-        )))
+        Err(wrong(format!("it decodes into {} bytes instead of {expected_size}", plain.len())))
     }
 }
 
@@ -155,11 +134,7 @@ pub fn decode_verified(stored: &[u8], sums: &Sums) -> Result<Vec<u8>, Failure> {
         return Err(differs("stored"));
     }
     let plain = decode_block(sums.codec, stored, sums.size)?;
-    if Digest::of(&plain) == sums.digest {
-        Ok(plain)
-    } else {
-        Err(differs("plain"))
-    }
+    if Digest::of(&plain) == sums.digest { Ok(plain) } else { Err(differs("plain")) }
 }
 
 /// Whether a large file whose first bytes are `sample` (64 KiB say enough) will shrink enough to be worth the work.
@@ -178,9 +153,5 @@ pub fn is_worth_compressing(sample: &[u8], compression: Compression) -> bool {
 fn one_frame(stored: &[u8]) -> Result<(), String> {
     let length = zstd::zstd_safe::find_frame_compressed_size(stored)
         .map_err(|code| format!("it is no zstd frame: {}", zstd::zstd_safe::get_error_name(code)))?;
-    if length == stored.len() {
-        Ok(())
-    } else {
-        Err("something follows its zstd frame".to_owned())
-    }
+    if length == stored.len() { Ok(()) } else { Err("something follows its zstd frame".to_owned()) }
 }

@@ -29,10 +29,7 @@ pub struct Moment {
 
 impl From<Time> for Moment {
     fn from(time: Time) -> Self {
-        Self {
-            text: time.to_string(),
-            millis: time,
-        }
+        Self { text: time.to_string(), millis: time }
     }
 }
 
@@ -82,9 +79,7 @@ impl BackupType {
     /// The type spelt `s` (any case), if there is one.
     #[must_use]
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Full, Self::Incremental]
-            .into_iter()
-            .find(|this| this.as_str().eq_ignore_ascii_case(s))
+        [Self::Full, Self::Incremental].into_iter().find(|this| this.as_str().eq_ignore_ascii_case(s))
     }
 }
 
@@ -112,9 +107,7 @@ impl Content {
     /// The content spelt `s` (any case), if there is one.
     #[must_use]
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::All, Self::MetadataOnly]
-            .into_iter()
-            .find(|this| this.as_str().eq_ignore_ascii_case(s))
+        [Self::All, Self::MetadataOnly].into_iter().find(|this| this.as_str().eq_ignore_ascii_case(s))
     }
 }
 
@@ -241,10 +234,7 @@ impl Info {
     /// The snapshot's name.
     #[must_use]
     pub fn name(&self) -> SnapshotName {
-        SnapshotName {
-            label: self.label.clone(),
-            timestamp: self.timestamp.clone(),
-        }
+        SnapshotName { label: self.label.clone(), timestamp: self.timestamp.clone() }
     }
 
     /// Where this info lies.
@@ -258,16 +248,10 @@ impl Info {
     /// # Errors
     /// [`crate::failure::Kind::Corrupt`] if there is none: the meta belongs to another info.
     pub fn manifest(&self, index: u32) -> Result<&ManifestRef, Failure> {
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| self.manifests.get(index))
-            .ok_or_else(|| {
-                let known = self.manifests.len();
-                corrupt(
-                    &self.meta.path(),
-                    format_args!("it refers to manifest {index}, the info has {known}"),
-                )
-            })
+        usize::try_from(index).ok().and_then(|index| self.manifests.get(index)).ok_or_else(|| {
+            let known = self.manifests.len();
+            corrupt(&self.meta.path(), format_args!("it refers to manifest {index}, the info has {known}"))
+        })
     }
 }
 
@@ -289,10 +273,7 @@ pub struct Tombstone {
 /// What lies at an info's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is decoded and taken apart at once, never kept in numbers"
-)]
+#[expect(clippy::large_enum_variant, reason = "it is decoded and taken apart at once, never kept in numbers")]
 pub enum SnapshotObject {
     /// A snapshot.
     Snapshot(Info),
@@ -318,10 +299,7 @@ impl SnapshotObject {
         if let (Self::Snapshot(info), Some(name)) = (&object, layout::parse_info(path))
             && (&info.label, &info.timestamp) != (&name.0, &name.1)
         {
-            return Err(corrupt(
-                path,
-                format_args!("it is the info of {} {}", info.label, info.timestamp),
-            ));
+            return Err(corrupt(path, format_args!("it is the info of {} {}", info.label, info.timestamp)));
         }
         Ok(object)
     }

@@ -47,10 +47,9 @@ impl Intent {
     pub fn decode(path: &str, bytes: &[u8]) -> Result<Self, Failure> {
         let intent: Self = sealed::open(path, bytes, layout::MAX_INTENT_SIZE)?;
         match layout::parse_intent(path) {
-            Some(job) if job != intent.job => Err(super::corrupt(
-                path,
-                format_args!("it is the intent of job {}", intent.job),
-            )),
+            Some(job) if job != intent.job => {
+                Err(super::corrupt(path, format_args!("it is the intent of job {}", intent.job)))
+            }
             _ => Ok(intent),
         }
     }

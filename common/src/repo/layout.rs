@@ -114,11 +114,7 @@ pub fn parse_repository_root(path: &str) -> Option<&str> {
 /// The label of a snapshot directory (with or without a slash at its end).
 #[must_use]
 pub fn parse_snapshot_dir(path: &str) -> Option<Label> {
-    path.strip_suffix('/')
-        .unwrap_or(path)
-        .strip_prefix(SNAPSHOT_PREFIX)?
-        .parse()
-        .ok()
+    path.strip_suffix('/').unwrap_or(path).strip_prefix(SNAPSHOT_PREFIX)?.parse().ok()
 }
 
 /// The label and timestamp of an info's path.
@@ -229,10 +225,7 @@ mod tests {
         let digest = Digest::of(b"");
         assert_eq!(repository_root("r"), "__tabvault_repository_r");
         assert_eq!(intent(job()), "__intents/0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0");
-        assert_eq!(
-            object(job(), TaskId(7), 1, 0, true),
-            "__data/0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0/o/7-1-0.zst"
-        );
+        assert_eq!(object(job(), TaskId(7), 1, 0, true), "__data/0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0/o/7-1-0.zst");
         assert_eq!(pack(job(), &digest), format!("__data/{}/p/{digest}", job()));
         assert_eq!(manifest(job(), &digest), format!("__data/{}/m/{digest}", job()));
         let label: Label = "a:b".parse().unwrap();
@@ -250,19 +243,10 @@ mod tests {
         assert_eq!(parse_info(&info(&label, &timestamp)), Some((label, timestamp)));
         assert_eq!(parse_intent(&intent(job())), Some(job()));
         assert_eq!(parse_gc_generation(&gc_generation(12)), Some(12));
-        assert_eq!(
-            parse_data(&object(job(), TaskId(7), 1, 0, true)),
-            Some(DataPath::Object(job()))
-        );
-        assert_eq!(
-            parse_data(&object(job(), TaskId(7), 1, 0, false)),
-            Some(DataPath::Object(job()))
-        );
+        assert_eq!(parse_data(&object(job(), TaskId(7), 1, 0, true)), Some(DataPath::Object(job())));
+        assert_eq!(parse_data(&object(job(), TaskId(7), 1, 0, false)), Some(DataPath::Object(job())));
         assert_eq!(parse_data(&pack(job(), &digest)), Some(DataPath::Pack(job(), digest)));
-        assert_eq!(
-            parse_data(&meta(job(), &digest)),
-            Some(DataPath::Metadata(job(), digest))
-        );
+        assert_eq!(parse_data(&meta(job(), &digest)), Some(DataPath::Metadata(job(), digest)));
     }
 
     #[test]
@@ -300,9 +284,7 @@ mod tests {
         }
         let long = "x/".repeat(600);
         let wide = "x".repeat(256);
-        for bad in [
-            "", "/a", "a//b", "a/", "../a", "a/../b", "a/.", "./a", "a\0b", "a\nb", &long, &wide,
-        ] {
+        for bad in ["", "/a", "a//b", "a/", "../a", "a/../b", "a/.", "./a", "a\0b", "a\nb", &long, &wide] {
             assert!(refuse_file_path(bad).is_some(), "{bad:?}");
         }
     }

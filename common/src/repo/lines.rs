@@ -21,23 +21,15 @@ impl LinesWriter {
     pub(super) fn new(object: &'static str) -> Result<Self, Failure> {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), METADATA_LEVEL)
             .map_err(|error| Failure::io(format_args!("write {object}"), &error))?;
-        encoder
-            .include_checksum(true)
-            .map_err(|error| Failure::io(format_args!("write {object}"), &error))?;
-        Ok(Self {
-            object,
-            encoder,
-            line: Vec::new(),
-        })
+        encoder.include_checksum(true).map_err(|error| Failure::io(format_args!("write {object}"), &error))?;
+        Ok(Self { object, encoder, line: Vec::new() })
     }
 
     pub(super) fn push<T: Serialize>(&mut self, line: &T) -> Result<(), Failure> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, line).map_err(|error| misuse(self.object, error))?;
         self.line.push(b'\n');
-        self.encoder
-            .write_all(&self.line)
-            .map_err(|error| Failure::io(format_args!("write {}", self.object), &error))
+        self.encoder.write_all(&self.line).map_err(|error| Failure::io(format_args!("write {}", self.object), &error))
     }
 
     /// Compressed bytes that have come out so far; some are still in the encoder.
@@ -46,10 +38,8 @@ impl LinesWriter {
     }
 
     pub(super) fn finish(self) -> Result<(Bytes, Digest), Failure> {
-        let bytes = self
-            .encoder
-            .finish()
-            .map_err(|error| Failure::io(format_args!("write {}", self.object), &error))?;
+        let bytes =
+            self.encoder.finish().map_err(|error| Failure::io(format_args!("write {}", self.object), &error))?;
         let digest = Digest::of(&bytes);
         Ok((bytes.into(), digest))
     }
@@ -69,23 +59,12 @@ impl<R: Read> LinesReader<R> {
     /// `path` names the object in failures; lines longer than `max_line` bytes and objects longer than `max_plain`
     /// plain bytes are refused.
     pub(super) fn new(path: &str, input: R, max_line: u64, max_plain: u64) -> Result<Self, Failure> {
-        let mut decoder = zstd::stream::read::Decoder::new(Input {
-            inner: input,
-            failed: false,
-        })
-        .map_err(|error| Failure::io(format_args!("read {path}"), &error))?
-        .single_frame();
-        decoder
-            .window_log_max(WINDOW_LOG_MAX)
-            .map_err(|error| Failure::io(format_args!("read {path}"), &error))?;
+        let mut decoder = zstd::stream::read::Decoder::new(Input { inner: input, failed: false })
+            .map_err(|error| Failure::io(format_args!("read {path}"), &error))?
+            .single_frame();
+        decoder.window_log_max(WINDOW_LOG_MAX).map_err(|error| Failure::io(format_args!("read {path}"), &error))?;
         let decoder = BufReader::with_capacity(64 << 10, decoder);
-        Ok(Self {
-            path: path.to_owned(),
-            decoder,
-            line: Vec::new(),
-            max_line,
-            left: max_plain,
-        })
+        Ok(Self { path: path.to_owned(), decoder, line: Vec::new(), max_line, left: max_plain })
     }
 
     pub(super) fn path(&self) -> &str {
@@ -143,21 +122,16 @@ pub(super) fn first_line<R: Read>(lines: &mut LinesReader<R>, kind: &str) -> Res
     struct Header {
         #[serde(rename = "type")]
         kind: String,
-        format_version: u32,
+        format_version: Option<u32>,
     }
     let path = lines.path().to_owned();
-    let line = lines
-        .next_line()?
-        .ok_or_else(|| corrupt(&path, "it is empty"))?
-        .to_vec();
+    let line = lines.next_line()?.ok_or_else(|| corrupt(&path, "it is empty"))?.to_vec();
     let header: Header = serde_json::from_slice(&line).map_err(|error| corrupt(&path, error))?;
     if header.kind != kind {
         return Err(corrupt(&path, format_args!("it is a {}, not a {kind}", header.kind)));
     }
-    Ok(FirstLine {
-        format_version: header.format_version,
-        line,
-    })
+    let format_version = header.format_version.ok_or_else(|| corrupt(&path, "its header has no format version"))?;
+    Ok(FirstLine { format_version, line })
 }
 
 /// Tells an error of the input from one of the decoder behind it.
@@ -168,8 +142,6 @@ struct Input<R> {
 
 impl<R: Read> Read for Input<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.inner
-            .read(buffer)
-            .inspect_err(|error| self.failed = error.kind() != std::io::ErrorKind::Interrupted)
+        self.inner.read(buffer).inspect_err(|error| self.failed = error.kind() != std::io::ErrorKind::Interrupted)
     }
 }

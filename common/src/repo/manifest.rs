@@ -118,42 +118,15 @@ impl ManifestFile {
     /// A file with `sums` that is stored `at`.
     #[must_use]
     pub fn new(path: impl Into<String>, sums: &Sums, at: FileLocation) -> Self {
-        let Sums {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-        } = *sums;
-        Self {
-            path: path.into(),
-            size,
-            digest,
-            at,
-            stored_size,
-            stored_digest,
-            codec,
-        }
+        let Sums { size, digest, stored_size, stored_digest, codec } = *sums;
+        Self { path: path.into(), size, digest, at, stored_size, stored_digest, codec }
     }
 
     /// Its sizes and digests.
     #[must_use]
     pub fn sums(&self) -> Sums {
-        let Self {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-            ..
-        } = *self;
-        Sums {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-        }
+        let Self { size, digest, stored_size, stored_digest, codec, .. } = *self;
+        Sums { size, digest, stored_size, stored_digest, codec }
     }
 }
 
@@ -189,25 +162,8 @@ impl ManifestTotals {
     /// What an info says of the manifest with these sums.
     #[must_use]
     pub fn reference(&self, job: JobUuid, digest: Digest, size: u64) -> ManifestRef {
-        let Self {
-            tablets,
-            files,
-            bytes,
-            stored_bytes,
-            objects,
-            packs,
-        } = *self;
-        ManifestRef {
-            job,
-            digest,
-            size,
-            tablets,
-            files,
-            bytes,
-            stored_bytes,
-            objects,
-            packs,
-        }
+        let Self { tablets, files, bytes, stored_bytes, objects, packs } = *self;
+        ManifestRef { job, digest, size, tablets, files, bytes, stored_bytes, objects, packs }
     }
 }
 

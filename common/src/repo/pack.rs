@@ -53,21 +53,8 @@ impl PackEntry {
     /// Its sizes and digests.
     #[must_use]
     pub fn sums(&self) -> Sums {
-        let Self {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-            ..
-        } = *self;
-        Sums {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-        }
+        let Self { size, digest, stored_size, stored_digest, codec, .. } = *self;
+        Sums { size, digest, stored_size, stored_digest, codec }
     }
 }
 
@@ -87,11 +74,7 @@ impl Pack {
     #[must_use]
     pub fn declaration(&self, job: JobUuid) -> ManifestPack {
         let path = layout::pack(job, &self.digest);
-        ManifestPack {
-            path,
-            size: self.bytes.len() as u64,
-            entries: self.entries,
-        }
+        ManifestPack { path, size: self.bytes.len() as u64, entries: self.entries }
     }
 }
 
@@ -109,12 +92,7 @@ impl PackBuilder {
     #[must_use]
     pub fn new(target: u64, max: u64) -> Self {
         let max = max.min(layout::PACK_MAX);
-        Self {
-            target: target.min(max),
-            max,
-            bytes: MAGIC.to_vec(),
-            entries: Vec::new(),
-        }
+        Self { target: target.min(max), max, bytes: MAGIC.to_vec(), entries: Vec::new() }
     }
 
     /// Whether nothing is in it.
@@ -159,22 +137,9 @@ impl PackBuilder {
             return Err(misuse("a pack", "there is no room for one more entry"));
         }
         let offset = self.len();
-        let Sums {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            codec,
-        } = *sums;
+        let Sums { size, digest, stored_size, stored_digest, codec } = *sums;
         self.bytes.extend_from_slice(stored);
-        self.entries.push(PackEntry {
-            offset,
-            stored_size,
-            size,
-            digest,
-            stored_digest,
-            codec,
-        });
+        self.entries.push(PackEntry { offset, stored_size, size, digest, stored_digest, codec });
         Ok(offset)
     }
 
@@ -187,11 +152,7 @@ impl PackBuilder {
         self.bytes.extend_from_slice(Digest::of(&trailer).as_bytes());
         self.bytes.extend_from_slice(MAGIC);
         let digest = Digest::of(&self.bytes);
-        Ok(Pack {
-            bytes: self.bytes.into(),
-            digest,
-            entries: self.entries.len() as u64,
-        })
+        Ok(Pack { bytes: self.bytes.into(), digest, entries: self.entries.len() as u64 })
     }
 }
 
@@ -225,10 +186,7 @@ pub fn read_trailer(path: &str, tail: &[u8], pack_size: u64) -> Result<Trailer, 
     if length > pack_size - least {
         return Err(corrupt(path, format_args!("its trailer cannot have {length} bytes")));
     }
-    let Some(start) = (rest.len() as u64)
-        .checked_sub(length)
-        .and_then(|start| usize::try_from(start).ok())
-    else {
+    let Some(start) = (rest.len() as u64).checked_sub(length).and_then(|start| usize::try_from(start).ok()) else {
         return Ok(Trailer::NeedTail(length + FOOTER));
     };
     let trailer = &rest[start..];
@@ -266,9 +224,7 @@ pub fn verify(path: &str, bytes: &[u8], digest: &Digest) -> Result<Vec<PackEntry
 /// # Errors
 /// [`crate::failure::Kind::Corrupt`] with `path`.
 pub fn read_entry(path: &str, bytes: &[u8], entry: &PackEntry) -> Result<Vec<u8>, Failure> {
-    let range = usize::try_from(entry.offset)
-        .ok()
-        .zip(usize::try_from(entry.stored_size).ok());
+    let range = usize::try_from(entry.offset).ok().zip(usize::try_from(entry.stored_size).ok());
     let stored = range
         .and_then(|(start, length)| bytes.get(start..start.checked_add(length)?))
         .ok_or_else(|| corrupt(path, format_args!("it ends before its entry at {}", entry.offset)))?;
@@ -281,16 +237,9 @@ fn check_entries(path: &str, entries: &[PackEntry], end: u64) -> Result<(), Fail
     let mut at = MAGIC.len() as u64;
     for entry in entries {
         if entry.offset != at || entry.sums().refuse().is_some() {
-            return Err(corrupt(
-                path,
-                format_args!("its entry at {} is out of place", entry.offset),
-            ));
+            return Err(corrupt(path, format_args!("its entry at {} is out of place", entry.offset)));
         }
         at = at.saturating_add(entry.stored_size);
     }
-    if at == end {
-        Ok(())
-    } else {
-        Err(corrupt(path, "its entries do not fill it"))
-    }
+    if at == end { Ok(()) } else { Err(corrupt(path, "its entries do not fill it")) }
 }

@@ -51,15 +51,9 @@ pub fn seal<T: Serialize>(name: &str, value: &T) -> Result<Bytes, Failure> {
 /// [`crate::failure::Kind::Unsupported`] if a newer program wrote it.
 pub fn open<T: DeserializeOwned>(path: &str, bytes: &[u8], limit: u64) -> Result<T, Failure> {
     if bytes.len() as u64 > limit {
-        return Err(corrupt(
-            path,
-            format_args!("it has {} bytes, more than {limit}", bytes.len()),
-        ));
+        return Err(corrupt(path, format_args!("it has {} bytes, more than {limit}", bytes.len())));
     }
-    let cut = bytes
-        .len()
-        .checked_sub(TAIL)
-        .ok_or_else(|| corrupt(path, "it is too short"))?;
+    let cut = bytes.len().checked_sub(TAIL).ok_or_else(|| corrupt(path, "it is too short"))?;
     let (text, tail) = bytes.split_at(cut);
     let claimed = tail
         .strip_prefix(BEFORE_DIGEST.as_bytes())

@@ -29,10 +29,7 @@ pub struct StreamDecoder {
 impl std::fmt::Debug for StreamDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let done = self.plain.length();
-        f.debug_struct("StreamDecoder")
-            .field("done", &done)
-            .field("expected", &self.expected)
-            .finish_non_exhaustive()
+        f.debug_struct("StreamDecoder").field("done", &done).field("expected", &self.expected).finish_non_exhaustive()
     }
 }
 
@@ -83,18 +80,9 @@ impl StreamDecoder {
     /// # Errors
     /// [`Kind::Corrupt`] if it was not.
     pub fn finish(self) -> Result<(), Failure> {
-        let Sums {
-            size,
-            digest,
-            stored_size,
-            stored_digest,
-            ..
-        } = self.expected;
+        let Sums { size, digest, stored_size, stored_digest, .. } = self.expected;
         if self.stored.length() != stored_size {
-            return Err(wrong(format!(
-                "it has {} stored bytes instead of {stored_size}",
-                self.stored.length()
-            )));
+            return Err(wrong(format!("it has {} stored bytes instead of {stored_size}", self.stored.length())));
         }
         if self.stored.finish() != stored_digest {
             return Err(wrong("the digest of its stored bytes differs"));
@@ -103,16 +91,9 @@ impl StreamDecoder {
             return Err(wrong("its zstd frame is cut off"));
         }
         if self.plain.length() != size {
-            return Err(wrong(format!(
-                "it decodes into {} bytes instead of {size}",
-                self.plain.length()
-            )));
+            return Err(wrong(format!("it decodes into {} bytes instead of {size}", self.plain.length())));
         }
-        if self.plain.finish() == digest {
-            Ok(())
-        } else {
-            Err(wrong("the digest of its plain bytes differs"))
-        }
+        if self.plain.finish() == digest { Ok(()) } else { Err(wrong("the digest of its plain bytes differs")) }
     }
 
     fn copy(&mut self, input: &[u8]) -> usize {
@@ -131,9 +112,7 @@ impl StreamDecoder {
         self.piece.reserve(PIECE);
         let mut source = InBuffer::around(input);
         let mut sink = OutBuffer::around(&mut self.piece);
-        let hint = frame
-            .run(&mut source, &mut sink)
-            .map_err(|error| wrong(format!("zstd: {error}")))?;
+        let hint = frame.run(&mut source, &mut sink).map_err(|error| wrong(format!("zstd: {error}")))?;
         self.ended = hint == 0;
         // A full buffer may mean that there is more without more input.
         self.pending = !self.ended && self.piece.len() == self.piece.capacity();
@@ -142,10 +121,7 @@ impl StreamDecoder {
 
     fn check_bounds(&self) -> Result<(), Failure> {
         if self.stored.length() > self.expected.stored_size {
-            return Err(wrong(format!(
-                "it has more than {} stored bytes",
-                self.expected.stored_size
-            )));
+            return Err(wrong(format!("it has more than {} stored bytes", self.expected.stored_size)));
         }
         if self.plain.length() > self.expected.size {
             return Err(wrong(format!("it decodes into more than {} bytes", self.expected.size)));

@@ -20,10 +20,7 @@ pub struct StreamEncoder {
 impl std::fmt::Debug for StreamEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (done, expected) = (self.plain.length(), self.expected);
-        f.debug_struct("StreamEncoder")
-            .field("done", &done)
-            .field("expected", &expected)
-            .finish_non_exhaustive()
+        f.debug_struct("StreamEncoder").field("done", &done).field("expected", &expected).finish_non_exhaustive()
     }
 }
 
@@ -35,12 +32,7 @@ impl StreamEncoder {
             None => None,
             Some(level) => Some(frame(level, size).map_err(|error| Failure::io("prepare a zstd frame", &error))?),
         };
-        Ok(Self {
-            frame,
-            expected: size,
-            plain: Hasher::new(),
-            stored: Hasher::new(),
-        })
+        Ok(Self { frame, expected: size, plain: Hasher::new(), stored: Hasher::new() })
     }
 
     /// How the bytes are stored.
@@ -116,8 +108,5 @@ fn append(
 }
 
 fn changed(expected: u64, how: &str) -> Failure {
-    Failure::fatal(
-        Kind::Corrupt,
-        format!("it has {how} bytes than the {expected} it should have"),
-    )
+    Failure::fatal(Kind::Corrupt, format!("it has {how} bytes than the {expected} it should have"))
 }

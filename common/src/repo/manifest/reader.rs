@@ -39,9 +39,7 @@ pub struct ManifestReader<R: Read> {
 
 impl<R: Read> std::fmt::Debug for ManifestReader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ManifestReader")
-            .field("path", &self.lines.path())
-            .finish_non_exhaustive()
+        f.debug_struct("ManifestReader").field("path", &self.lines.path()).finish_non_exhaustive()
     }
 }
 
@@ -57,10 +55,7 @@ impl ManifestReader<Cursor<Bytes>> {
         if reader.header.job == reference.job {
             Ok(reader)
         } else {
-            Err(corrupt(
-                &path,
-                format_args!("it is a manifest of job {}", reader.header.job),
-            ))
+            Err(corrupt(&path, format_args!("it is a manifest of job {}", reader.header.job)))
         }
     }
 }
@@ -73,13 +68,7 @@ impl<R: Read> ManifestReader<R> {
         let first = first_line(&mut lines, "manifest")?;
         check_version(path, first.format_version)?;
         match serde_json::from_slice(&first.line).map_err(|error| corrupt(path, error))? {
-            Line::Manifest(header) => Ok(Self {
-                lines,
-                header,
-                rules: Rules::default(),
-                totals: None,
-                over: false,
-            }),
+            Line::Manifest(header) => Ok(Self { lines, header, rules: Rules::default(), totals: None, over: false }),
             _ => Err(corrupt(path, "its first line is no header")),
         }
     }
@@ -104,21 +93,11 @@ impl<R: Read> ManifestReader<R> {
         let broken = |what: String| corrupt(&path, what);
         match serde_json::from_slice(line).map_err(|error| corrupt(&path, error))? {
             Line::Manifest(_) => Err(corrupt(&path, "it has two headers")),
-            Line::Pack(pack) => self
-                .rules
-                .pack(&pack)
-                .map(|()| Some(ManifestRecord::Pack(pack)))
-                .map_err(broken),
-            Line::Tablet(tablet) => self
-                .rules
-                .tablet(&tablet)
-                .map(|()| Some(ManifestRecord::Tablet(tablet)))
-                .map_err(broken),
-            Line::File(file) => self
-                .rules
-                .file(&file)
-                .map(|()| Some(ManifestRecord::File(file)))
-                .map_err(broken),
+            Line::Pack(pack) => self.rules.pack(&pack).map(|()| Some(ManifestRecord::Pack(pack))).map_err(broken),
+            Line::Tablet(tablet) => {
+                self.rules.tablet(&tablet).map(|()| Some(ManifestRecord::Tablet(tablet))).map_err(broken)
+            }
+            Line::File(file) => self.rules.file(&file).map(|()| Some(ManifestRecord::File(file))).map_err(broken),
             Line::End(totals) => {
                 if self.rules.end().map_err(broken)? != totals {
                     return Err(corrupt(&path, "the sums of its end line are not those of its lines"));

@@ -31,11 +31,7 @@ impl Rules {
             return Err(format!("`{path}` is not the path of a pack"));
         }
         if pack.size > layout::PACK_MAX {
-            return Err(format!(
-                "pack {path} has {} bytes, more than {}",
-                pack.size,
-                layout::PACK_MAX
-            ));
+            return Err(format!("pack {path} has {} bytes, more than {}", pack.size, layout::PACK_MAX));
         }
         if self.packs.insert(path.clone(), pack.size).is_some() {
             return Err(format!("pack {path} comes twice"));
@@ -67,10 +63,7 @@ impl Rules {
         if let Some(why) = layout::refuse_file_path(path) {
             return Err(format!("file path {path:?} is refused: {why}"));
         }
-        let open = self
-            .open
-            .as_mut()
-            .ok_or_else(|| format!("file {path} belongs to no tablet"))?;
+        let open = self.open.as_mut().ok_or_else(|| format!("file {path} belongs to no tablet"))?;
         let tablet = open.identity.tablet;
         if *path <= open.last_path {
             return Err(format!("file {path} of tablet {tablet} comes after {}", open.last_path));
@@ -97,10 +90,7 @@ impl Rules {
                 self.totals.objects += 1;
             }
             FileLocation::Pack { pack, offset } => {
-                let size = *self
-                    .packs
-                    .get(pack)
-                    .ok_or_else(|| format!("pack {pack} was not declared"))?;
+                let size = *self.packs.get(pack).ok_or_else(|| format!("pack {pack} was not declared"))?;
                 if offset.checked_add(file.stored_size).is_none_or(|end| end > size) {
                     return Err(format!("file {} reaches beyond the end of pack {pack}", file.path));
                 }
@@ -117,10 +107,9 @@ impl Rules {
 
     fn close(&mut self) -> Result<(), String> {
         match self.open.take() {
-            Some(open) if (open.files_left, open.bytes_left) != (0, 0) => Err(format!(
-                "tablet {} has fewer files or bytes than it says",
-                open.identity.tablet
-            )),
+            Some(open) if (open.files_left, open.bytes_left) != (0, 0) => {
+                Err(format!("tablet {} has fewer files or bytes than it says", open.identity.tablet))
+            }
             _ => Ok(()),
         }
     }

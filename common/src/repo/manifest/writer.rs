@@ -21,9 +21,7 @@ pub struct ManifestWriter {
 
 impl std::fmt::Debug for ManifestWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ManifestWriter")
-            .field("job", &self.job)
-            .finish_non_exhaustive()
+        f.debug_struct("ManifestWriter").field("job", &self.job).finish_non_exhaustive()
     }
 }
 
@@ -59,11 +57,7 @@ impl ManifestWriter {
     pub fn new(header: &ManifestHeader) -> Result<Self, Failure> {
         let mut lines = LinesWriter::new("a manifest")?;
         lines.push(&LineRef::Manifest(header))?;
-        Ok(Self {
-            lines,
-            rules: Rules::default(),
-            job: header.job,
-        })
+        Ok(Self { lines, rules: Rules::default(), job: header.job })
     }
 
     /// Declares a pack; before the first file that is in it, once.
@@ -83,10 +77,7 @@ impl ManifestWriter {
         self.rules.file(file).map_err(|what| misuse("a manifest", what))?;
         self.lines.push(&LineRef::File(file))?;
         if self.lines.len() > layout::MAX_MANIFEST_SIZE {
-            let message = format!(
-                "write a manifest: it is larger than {} bytes",
-                layout::MAX_MANIFEST_SIZE
-            );
+            let message = format!("write a manifest: it is larger than {} bytes", layout::MAX_MANIFEST_SIZE);
             return Err(Failure::fatal(Kind::ResourceExhausted, message));
         }
         Ok(())
@@ -106,11 +97,6 @@ impl ManifestWriter {
         let totals = self.rules.end().map_err(|what| misuse("a manifest", what))?;
         self.lines.push(&LineRef::End(&totals))?;
         let (bytes, digest) = self.lines.finish()?;
-        Ok(EncodedManifest {
-            bytes,
-            digest,
-            totals,
-            job: self.job,
-        })
+        Ok(EncodedManifest { bytes, digest, totals, job: self.job })
     }
 }

@@ -40,9 +40,7 @@ pub struct MetaReader<R: Read> {
 
 impl<R: Read> std::fmt::Debug for MetaReader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MetaReader")
-            .field("path", &self.lines.path())
-            .finish_non_exhaustive()
+        f.debug_struct("MetaReader").field("path", &self.lines.path()).finish_non_exhaustive()
     }
 }
 
@@ -58,10 +56,7 @@ impl MetaReader<Cursor<Bytes>> {
         if reader.header.job == reference.job {
             Ok(reader)
         } else {
-            Err(corrupt(
-                &path,
-                format_args!("it is the meta of job {}", reader.header.job),
-            ))
+            Err(corrupt(&path, format_args!("it is the meta of job {}", reader.header.job)))
         }
     }
 }
@@ -74,13 +69,7 @@ impl<R: Read> MetaReader<R> {
         let first = first_line(&mut lines, "meta")?;
         check_version(path, first.format_version)?;
         match serde_json::from_slice(&first.line).map_err(|error| corrupt(path, error))? {
-            Line::Meta(header) => Ok(Self {
-                lines,
-                header,
-                rules: Rules::default(),
-                totals: None,
-                over: false,
-            }),
+            Line::Meta(header) => Ok(Self { lines, header, rules: Rules::default(), totals: None, over: false }),
             _ => Err(corrupt(path, "its first line is no header")),
         }
     }
@@ -99,17 +88,10 @@ impl<R: Read> MetaReader<R> {
 
     /// Everything at once, for who has the memory: about 200 bytes per tablet.
     pub fn read_whole(mut self) -> Result<WholeMeta, Failure> {
-        let mut whole = WholeMeta {
-            header: self.header.clone(),
-            tables: Vec::new(),
-            views: Vec::new(),
-        };
+        let mut whole = WholeMeta { header: self.header.clone(), tables: Vec::new(), views: Vec::new() };
         for record in &mut self {
             match record? {
-                MetaRecord::Table(def) => whole.tables.push(TableMeta {
-                    def,
-                    partitions: Vec::new(),
-                }),
+                MetaRecord::Table(def) => whole.tables.push(TableMeta { def, partitions: Vec::new() }),
                 // The rules let no partition come before a table.
                 MetaRecord::Partition(partition) => {
                     if let Some(table) = whole.tables.last_mut() {
@@ -130,21 +112,11 @@ impl<R: Read> MetaReader<R> {
         let broken = |what: String| corrupt(&path, what);
         match serde_json::from_slice(line).map_err(|error| corrupt(&path, error))? {
             Line::Meta(_) => Err(corrupt(&path, "it has two headers")),
-            Line::Table { def } => self
-                .rules
-                .table(&def)
-                .map(|()| Some(MetaRecord::Table(def)))
-                .map_err(broken),
-            Line::Partition(partition) => self
-                .rules
-                .partition(&partition)
-                .map(|()| Some(MetaRecord::Partition(partition)))
-                .map_err(broken),
-            Line::View(view) => self
-                .rules
-                .view(&view)
-                .map(|()| Some(MetaRecord::View(view)))
-                .map_err(broken),
+            Line::Table { def } => self.rules.table(&def).map(|()| Some(MetaRecord::Table(def))).map_err(broken),
+            Line::Partition(partition) => {
+                self.rules.partition(&partition).map(|()| Some(MetaRecord::Partition(partition))).map_err(broken)
+            }
+            Line::View(view) => self.rules.view(&view).map(|()| Some(MetaRecord::View(view))).map_err(broken),
             Line::End(totals) => {
                 if self.rules.totals() != totals {
                     return Err(corrupt(&path, "the sums of its end line are not those of its lines"));

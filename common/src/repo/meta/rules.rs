@@ -26,11 +26,7 @@ impl Rules {
             return Err(format!("table {} comes twice", table.name));
         }
         self.totals.tables += 1;
-        self.indexes = table
-            .indexes
-            .iter()
-            .map(|index| (index.name.clone(), index.schema_hash))
-            .collect();
+        self.indexes = table.indexes.iter().map(|index| (index.name.clone(), index.schema_hash)).collect();
         self.table = Some(table.name.clone());
         self.partitions.clear();
         Ok(())

@@ -22,9 +22,7 @@ pub struct MetaWriter {
 
 impl std::fmt::Debug for MetaWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MetaWriter")
-            .field("job", &self.job)
-            .finish_non_exhaustive()
+        f.debug_struct("MetaWriter").field("job", &self.job).finish_non_exhaustive()
     }
 }
 
@@ -45,11 +43,7 @@ impl EncodedMeta {
     /// What an info says of it.
     #[must_use]
     pub fn reference(&self) -> ObjectRef {
-        ObjectRef {
-            job: self.job,
-            digest: self.digest,
-            size: self.bytes.len() as u64,
-        }
+        ObjectRef { job: self.job, digest: self.digest, size: self.bytes.len() as u64 }
     }
 
     /// Where to store it.
@@ -64,11 +58,7 @@ impl MetaWriter {
     pub fn new(header: &MetaHeader) -> Result<Self, Failure> {
         let mut lines = LinesWriter::new("a meta")?;
         lines.push(&LineRef::Meta(header))?;
-        Ok(Self {
-            lines,
-            rules: Rules::default(),
-            job: header.job,
-        })
+        Ok(Self { lines, rules: Rules::default(), job: header.job })
     }
 
     /// The next table; its partitions must follow.
@@ -94,12 +84,7 @@ impl MetaWriter {
         let totals = self.rules.totals();
         self.lines.push(&LineRef::End(&totals))?;
         let (bytes, digest) = self.lines.finish()?;
-        Ok(EncodedMeta {
-            bytes,
-            digest,
-            totals,
-            job: self.job,
-        })
+        Ok(EncodedMeta { bytes, digest, totals, job: self.job })
     }
 
     fn push(&mut self, line: &LineRef<'_>) -> Result<(), Failure> {
