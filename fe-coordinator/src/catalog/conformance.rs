@@ -1,0 +1,1 @@
+//! What every [`super::Catalog`] promises, as a suite to run over each.

@@ -1,0 +1,231 @@
+//! Databases, tables and partitions as their users make and drop them.
+
+use std::collections::BTreeMap;
+
+use tabvault_common::clock::Time;
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::ids::{TableId, Version};
+use tabvault_common::request::CreateTableRequest;
+use tabvault_common::schema::{PartitionDef, Partitioning, TableDef, ViewDef};
+
+use super::make::Purpose;
+use super::model::{Database, Table};
+use super::records::Records;
+use super::{LocalCatalog, Result, find, keys, make, validate};
+use crate::catalog::{BackendRoom, TableState};
+
+impl LocalCatalog {
+    /// CREATE DATABASE.
+    ///
+    /// # Errors
+    /// `AlreadyExists` unless `if_not_exists`; `InvalidArgument` for a name that cannot be one.
+    pub async fn create_database(&self, name: &str, if_not_exists: bool) -> Result<()> {
+        let name = name.to_owned();
+        self.change(move |records| create_database(records, &name, if_not_exists)).await
+    }
+
+    /// DROP DATABASE, with all its tables and views.
+    ///
+    /// # Errors
+    /// `NotFound` "Unknown database 'd'"; `FailedPrecondition` while a restore writes to it.
+    pub async fn drop_database(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.change(move |records| drop_database(records, &name)).await
+    }
+
+    /// CREATE TABLE. Its partitions show [`Version::INITIAL`]; the tablets wait to be made by the agents of the
+    /// chosen backends ([`LocalCatalog::unmade_tablets`]). Fingerprints of indexes that are zero are computed; no
+    /// index at all means the base index.
+    ///
+    /// # Errors
+    /// `NotFound` for the database; `AlreadyExists` unless `if_not_exists`; `InvalidArgument` with what is wrong in the
+    /// definition; `ResourceExhausted` "failed to find N different hosts to create table …".
+    pub async fn create_table(&self, request: &CreateTableRequest, backends: &[BackendRoom]) -> Result<()> {
+        let (request, backends, now) = (request.clone(), backends.to_vec(), self.now());
+        self.change(move |records| create_table(records, request, &backends, now)).await
+    }
+
+    /// DROP TABLE.
+    ///
+    /// # Errors
+    /// `NotFound`; `FailedPrecondition` "Table T's state is not NORMAL: RESTORE".
+    pub async fn drop_table(&self, database: &str, table: &str) -> Result<()> {
+        let (database, table) = (database.to_owned(), table.to_owned());
+        self.change(move |records| {
+            let (database, table) = find::changeable(records, &database, &table)?;
+            make::drop_table(records, &database, &table)
+        })
+        .await
+    }
+
+    /// ALTER TABLE … ADD PARTITION.
+    ///
+    /// # Errors
+    /// As [`LocalCatalog::create_table`]; `FailedPrecondition` for a table that is not NORMAL.
+    pub async fn add_partition(
+        &self,
+        database: &str,
+        table: &str,
+        partition: &PartitionDef,
+        backends: &[BackendRoom],
+    ) -> Result<()> {
+        let (database, table) = (database.to_owned(), table.to_owned());
+        let (partition, backends, now) = (partition.clone(), backends.to_vec(), self.now());
+        self.change(move |records| {
+            let (_, table) = find::changeable(records, &database, &table)?;
+            add_partitions(records, &table, vec![partition], &backends, now)
+        })
+        .await
+    }
+
+    /// ALTER TABLE … DROP PARTITION.
+    ///
+    /// # Errors
+    /// `NotFound` "Unknown partition p in table t"; `FailedPrecondition` for a table that is not NORMAL or not
+    /// partitioned.
+    pub async fn drop_partition(&self, database: &str, table: &str, partition: &str) -> Result<()> {
+        let (database, table, partition) = (database.to_owned(), table.to_owned(), partition.to_owned());
+        self.change(move |records| {
+            let (_, table) = find::changeable(records, &database, &table)?;
+            let found = find::named_partition(records, &table, &partition)?;
+            if table.def.partitioning == Partitioning::None {
+                let name = &table.def.name;
+                let message = format!("Table {name} is not partitioned: its one partition goes with DROP TABLE");
+                return Err(Failure::fatal(Kind::FailedPrecondition, message));
+            }
+            make::drop_partition(records, table.id, &found)
+        })
+        .await
+    }
+
+    /// ALTER TABLE … SET. `default.replication_num` is the number of replicas of partitions that do not say otherwise;
+    /// all others are kept as they are given.
+    ///
+    /// # Errors
+    /// `NotFound`; `FailedPrecondition` for a table that is not NORMAL; `InvalidArgument` for a number that is none.
+    pub async fn set_table_properties(
+        &self,
+        database: &str,
+        table: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let (database, table, properties) = (database.to_owned(), table.to_owned(), properties.clone());
+        self.change(move |records| {
+            let (database, mut table) = find::changeable(records, &database, &table)?;
+            set_properties(&mut table.def, properties)?;
+            records.put(keys::table(database.id, &table.def.name), &table)
+        })
+        .await
+    }
+}
+
+/// Makes a database.
+pub(super) fn create_database(records: &mut Records, name: &str, if_not_exists: bool) -> Result<()> {
+    if records.get::<Database>(&keys::database(name))?.is_some() {
+        if if_not_exists {
+            return Ok(());
+        }
+        return Err(Failure::fatal(Kind::AlreadyExists, format!("Database {name} already exist")));
+    }
+    validate::name("database", name)?;
+    let database = Database { id: records.new_id()?, restores: Vec::new() };
+    records.put(keys::database(name), &database)
+}
+
+fn drop_database(records: &mut Records, name: &str) -> Result<()> {
+    let database = find::database(records, name)?;
+    let tables = records.list::<Table>(&keys::tables(database.id))?;
+    for (_, table) in &tables {
+        find::refuse_unless_normal(table)?;
+    }
+    if let Some(job) = database.restores.first() {
+        let message = format!("drop database {name}: restore {job} writes to it, cancel it or wait for its end");
+        return Err(Failure::fatal(Kind::FailedPrecondition, message));
+    }
+    for (_, table) in &tables {
+        make::drop_table(records, &database, table)?;
+    }
+    for (number, _) in records.list::<ViewDef>(&keys::views(database.id))? {
+        records.delete(format!("{}{number}", keys::views(database.id)));
+    }
+    records.delete(keys::database(name));
+    Ok(())
+}
+
+/// Makes a table with its first partitions.
+pub(super) fn create_table(
+    records: &mut Records,
+    request: CreateTableRequest,
+    backends: &[BackendRoom],
+    now: Time,
+) -> Result<()> {
+    let database = find::database(records, &request.database)?;
+    let mut def = request.table;
+    let key = keys::table(database.id, &def.name);
+    if records.get::<Table>(&key)?.is_some() {
+        if request.if_not_exists {
+            return Ok(());
+        }
+        return Err(Failure::fatal(Kind::AlreadyExists, format!("Table {} already exist", def.name)));
+    }
+    let views = records.list::<ViewDef>(&keys::views(database.id))?;
+    if views.iter().any(|(_, view)| view.name == def.name) {
+        return Err(Failure::fatal(Kind::AlreadyExists, format!("Table {} already exist as a view", def.name)));
+    }
+    validate::table(&mut def)?;
+    if def.partitioning == Partitioning::None && request.partitions.len() != 1 {
+        let message = format!(
+            "Table {} is not partitioned and has {} partitions, exactly one is right",
+            def.name,
+            request.partitions.len()
+        );
+        return Err(Failure::fatal(Kind::InvalidArgument, message));
+    }
+    let table = Table { id: TableId(records.new_id()?), def, state: TableState::Normal, restore: None };
+    records.put(key, &table)?;
+    add_partitions(records, &table, request.partitions, backends, now)
+}
+
+/// Makes empty partitions of a table.
+pub(super) fn add_partitions(
+    records: &mut Records,
+    table: &Table,
+    new: Vec<PartitionDef>,
+    backends: &[BackendRoom],
+    now: Time,
+) -> Result<()> {
+    let present: Vec<PartitionDef> =
+        find::partitions(records, table)?.into_iter().map(|partition| partition.def).collect();
+    validate::partitions(&table.def, &present, &new)?;
+    for partition in new {
+        let set = make::tablet_set(records, &table.def, &partition, backends, &Purpose::Empty)?;
+        make::add_partition(records, table.id, partition, &set, Version::INITIAL, now)?;
+    }
+    Ok(())
+}
+
+fn set_properties(def: &mut TableDef, properties: BTreeMap<String, String>) -> Result<()> {
+    for (name, value) in properties {
+        match name.as_str() {
+            "default.replication_num" => {
+                let number = value.parse().ok().filter(|number| *number > 0);
+                def.replication_num = number.ok_or_else(|| {
+                    let message = format!("Invalid property '{name}': {value}, a number of at least 1 is right");
+                    Failure::fatal(Kind::InvalidArgument, message)
+                })?;
+            }
+            "replication_num" => {
+                let message = format!(
+                    "The replication_num of partitions that exist cannot be changed: set default.replication_num of \
+                     table {} for those to come",
+                    def.name
+                );
+                return Err(Failure::fatal(Kind::Unsupported, message));
+            }
+            _ => {
+                def.properties.insert(name, value);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The catalog's records, kept as compact JSON. A field that is added must have a default, so that older records can be
+//! read.
+
+use serde::{Deserialize, Serialize};
+use tabvault_common::clock::Time;
+use tabvault_common::ids::{
+    BackendId, JobUuid, Lineage, PartitionId, ReplicaId, SchemaHash, TableId, TabletId, Version,
+};
+use tabvault_common::schema::{PartitionDef, TableDef};
+use tabvault_common::task::{CreateTablet, TabletVersion};
+
+use crate::catalog::{CutPartition, Decision, PreparedTablet, ReplicaInfo, TableState, TabletInfo};
+
+/// A database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Database {
+    pub(super) id: u64,
+    /// Restores into it that are not decided: it must not go.
+    pub(super) restores: Vec<JobUuid>,
+}
+
+/// A table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Table {
+    pub(super) id: TableId,
+    pub(super) def: TableDef,
+    pub(super) state: TableState,
+    /// The restore that writes to it.
+    pub(super) restore: Option<Restoring>,
+}
+
+/// What a restore does with a table.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Restoring {
+    pub(super) job: JobUuid,
+    /// Made by the restore: there is nothing to read.
+    pub(super) new: bool,
+    pub(super) allow_load: bool,
+}
+
+/// A partition. Its tablets stand under its set, so that another set takes their place by rewriting this record only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Partition {
+    pub(super) id: PartitionId,
+    pub(super) def: PartitionDef,
+    pub(super) version: Version,
+    pub(super) since: Time,
+    pub(super) set: u64,
+    pub(super) tablets: u64,
+    /// Bytes of one replica of each tablet.
+    pub(super) data_size: u64,
+    /// Files of one replica of each tablet.
+    pub(super) file_count: u64,
+}
+
+/// A tablet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Tablet {
+    pub(super) id: TabletId,
+    pub(super) index: u32,
+    pub(super) position: u32,
+    pub(super) schema_hash: SchemaHash,
+    pub(super) lineage: Lineage,
+    /// Of a hidden tablet: which tablet's files it may take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reuse: Option<(TabletVersion, Vec<BackendId>)>,
+    pub(super) replicas: Vec<Replica>,
+}
+
+/// A copy of a tablet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Replica {
+    pub(super) id: ReplicaId,
+    pub(super) backend: BackendId,
+    /// Zero until its backend has made it.
+    pub(super) version: Version,
+    pub(super) version_count: u64,
+    pub(super) data_size: u64,
+    pub(super) file_count: u64,
+}
+
+/// Where a tablet stands that a backend has still to make.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Unmade {
+    pub(super) set: u64,
+    pub(super) index: u32,
+    pub(super) position: u32,
+}
+
+/// How far a restore is. Kept for ever once it is decided.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Restore {
+    /// Its targets stand, hidden.
+    Prepared {
+        database: String,
+        /// Whether the database was made for it.
+        made_database: bool,
+    },
+    /// It has ended.
+    Decided(Decision),
+}
+
+/// A table that a restore prepared.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PreparedTable {
+    /// The number that it has from publish on.
+    pub(super) id: TableId,
+    pub(super) def: TableDef,
+    /// The table that it writes into or replaces.
+    pub(super) existing: Option<TableId>,
+    pub(super) replace_whole: bool,
+    pub(super) drop_partitions: Vec<PartitionId>,
+}
+
+/// A partition that a restore prepared.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PreparedPart {
+    pub(super) def: PartitionDef,
+    pub(super) existing: Option<PartitionId>,
+    pub(super) version: Version,
+    pub(super) set: u64,
+}
+
+impl Partition {
+    pub(super) fn cut(self) -> CutPartition {
+        CutPartition { id: self.id, def: self.def, visible_version: self.version, version_time: self.since }
+    }
+}
+
+impl Tablet {
+    pub(super) fn info(self) -> TabletInfo {
+        let replica = |replica: Replica| ReplicaInfo {
+            replica: replica.id,
+            backend: replica.backend,
+            version: replica.version,
+            data_size: replica.data_size,
+            file_count: replica.file_count,
+        };
+        TabletInfo {
+            tablet: self.id,
+            index: self.index,
+            position: self.position,
+            schema_hash: self.schema_hash,
+            lineage: self.lineage,
+            replicas: self.replicas.into_iter().map(replica).collect(),
+        }
+    }
+
+    pub(super) fn prepared(self) -> PreparedTablet {
+        PreparedTablet {
+            tablet: self.id,
+            index: self.index,
+            position: self.position,
+            schema_hash: self.schema_hash,
+            lineage: self.lineage,
+            backends: self.replicas.into_iter().map(|replica| replica.backend).collect(),
+            reuse: self.reuse,
+        }
+    }
+
+    pub(super) fn create(&self) -> CreateTablet {
+        CreateTablet { tablet: self.id, schema_hash: self.schema_hash, lineage: self.lineage, reuse_from: None }
+    }
+}

@@ -1,0 +1,225 @@
+//! The hidden targets of a restore.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::ids::{Epoch, JobUuid, PartitionId, TableId};
+use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
+
+use super::make::Purpose;
+use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Restoring, Table, Tablet};
+use super::records::Records;
+use super::{Result, find, keys, make};
+use crate::catalog::ranges::{self, Span};
+use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
+
+/// See [`crate::catalog::Catalog::prepare`].
+pub(super) fn prepare(
+    records: &mut Records,
+    job: JobUuid,
+    epoch: Epoch,
+    request: &PrepareRequest,
+) -> Result<Vec<PreparedPartition>> {
+    find::admit(records, epoch)?;
+    match records.get::<Restore>(&keys::restore(job))? {
+        Some(Restore::Prepared { .. }) => return prepared(records, job),
+        Some(Restore::Decided(decision)) => {
+            let message = format!("prepare restore {job}: it has already ended as {decision:?}");
+            return Err(Failure::fatal(Kind::FailedPrecondition, message));
+        }
+        None => {}
+    }
+    refuse_duplicates(request)?;
+    let (database, made_database) = open_database(records, job, &request.database)?;
+    for (at, table) in (0_u32..).zip(&request.tables) {
+        prepare_table(records, job, &database, request, at, table)?;
+    }
+    prepare_drops(records, job, &database, request)?;
+    prepare_views(records, job, &database, request)?;
+    let state = Restore::Prepared { database: request.database.clone(), made_database };
+    records.put(keys::restore(job), &state)?;
+    prepared(records, job)
+}
+
+fn prepared(records: &Records, job: JobUuid) -> Result<Vec<PreparedPartition>> {
+    let mut answer = Vec::new();
+    for table in 0..u32::MAX {
+        if records.get::<PreparedTable>(&keys::prepared_table(job, table))?.is_none() {
+            break;
+        }
+        let parts = records.list::<PreparedPart>(&keys::prepared_partitions(job, table))?;
+        for (partition, (_, part)) in (0_u32..).zip(parts) {
+            let tablets = records.list::<Tablet>(&keys::tablets(part.set))?;
+            let tablets = tablets.into_iter().map(|(_, tablet)| tablet.prepared()).collect();
+            answer.push(PreparedPartition { table, partition, tablets });
+        }
+    }
+    Ok(answer)
+}
+
+fn refuse_duplicates(request: &PrepareRequest) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for table in &request.tables {
+        let name = &table.def.name;
+        if !names.insert(name) {
+            return Err(Failure::fatal(Kind::InvalidArgument, format!("Duplicated table: {name}")));
+        }
+        let mut partitions = BTreeSet::new();
+        for partition in &table.partitions {
+            if !partitions.insert(&partition.def.name) {
+                let message = format!("Duplicated partition: {} of table {name}", partition.def.name);
+                return Err(Failure::fatal(Kind::InvalidArgument, message));
+            }
+        }
+    }
+    for name in &request.drop_tables {
+        if names.contains(name) {
+            let message = format!("prepare a restore: table {name} is to be restored and dropped, one is right");
+            return Err(Failure::fatal(Kind::InvalidArgument, message));
+        }
+    }
+    Ok(())
+}
+
+/// The database, held until the restore is decided, and whether it had to be made.
+fn open_database(records: &mut Records, job: JobUuid, name: &str) -> Result<(Database, bool)> {
+    let key = keys::database(name);
+    let (mut database, made) = match records.get::<Database>(&key)? {
+        Some(database) => (database, false),
+        None => (Database { id: records.new_id()?, restores: Vec::new() }, true),
+    };
+    database.restores.push(job);
+    records.put(key, &database)?;
+    Ok((database, made))
+}
+
+fn prepare_table(
+    records: &mut Records,
+    job: JobUuid,
+    database: &Database,
+    request: &PrepareRequest,
+    at: u32,
+    wanted: &PrepareTable,
+) -> Result<()> {
+    let key = keys::table(database.id, &wanted.def.name);
+    let there = records.get::<Table>(&key)?;
+    let restore = Some(Restoring { job, new: wanted.existing.is_none(), allow_load: request.allow_load });
+    let (mut table, present) = match (wanted.existing, there) {
+        (None, None) => {
+            let id = TableId(records.new_id()?);
+            (Table { id, def: wanted.def.clone(), state: TableState::Restore, restore: None }, Vec::new())
+        }
+        (Some(id), Some(table)) if table.id == id => {
+            find::refuse_unless_normal(&table)?;
+            let present = find::partitions(records, &table)?;
+            (table, present)
+        }
+        (None, Some(_)) => return Err(changed(&wanted.def, "it has been made")),
+        (Some(_), Some(_)) => return Err(changed(&wanted.def, "it has been dropped and made again")),
+        (Some(_), None) => return Err(changed(&wanted.def, "it has been dropped")),
+    };
+    let whole = wanted.existing.is_none() || wanted.replace_whole;
+    if !whole {
+        check_schema(&table.def, &wanted.def)?;
+    }
+    check_partitions(&table.def, wanted, &present, whole)?;
+    let id = if wanted.existing.is_some() && whole { TableId(records.new_id()?) } else { table.id };
+    let record = PreparedTable {
+        id,
+        def: wanted.def.clone(),
+        existing: wanted.existing,
+        replace_whole: whole,
+        drop_partitions: wanted.drop_partitions.clone(),
+    };
+    records.put(keys::prepared_table(job, at), &record)?;
+    let by_id: BTreeMap<PartitionId, &Partition> = present.iter().map(|part| (part.id, part)).collect();
+    for (number, part) in (0_u32..).zip(&wanted.partitions) {
+        let replaces = part.existing.and_then(|id| by_id.get(&id).copied());
+        let purpose = Purpose::Restore { version: part.version, replaces };
+        let set = make::tablet_set(records, &wanted.def, &part.def, &request.backends, &purpose)?;
+        let record =
+            PreparedPart { def: part.def.clone(), existing: part.existing, version: part.version, set: set.number };
+        records.put(keys::prepared_partition(job, at, number), &record)?;
+    }
+    table.state = TableState::Restore;
+    table.restore = restore;
+    records.put(key, &table)
+}
+
+/// Refuses a table whose indexes or buckets' columns are not those that the coordinator saw.
+fn check_schema(there: &TableDef, wanted: &TableDef) -> Result<()> {
+    let hashes = |def: &TableDef| def.indexes.iter().map(|index| index.schema_hash).collect::<Vec<_>>();
+    let rollups = |def: &TableDef| def.indexes.iter().skip(1).map(|index| index.name.clone()).collect::<Vec<_>>();
+    let same = hashes(there) == hashes(wanted)
+        && rollups(there) == rollups(wanted)
+        && there.key_type == wanted.key_type
+        && there.partitioning == wanted.partitioning
+        && there.distribution == wanted.distribution;
+    if same { Ok(()) } else { Err(changed(wanted, "its schema has been altered")) }
+}
+
+/// Refuses partitions that do not go together with those that stay.
+fn check_partitions(there: &TableDef, wanted: &PrepareTable, present: &[Partition], whole: bool) -> Result<()> {
+    let gone: BTreeSet<PartitionId> = wanted.drop_partitions.iter().copied().collect();
+    let mut staying: BTreeMap<PartitionId, &PartitionDef> =
+        present.iter().filter(|part| !gone.contains(&part.id)).map(|part| (part.id, &part.def)).collect();
+    for part in &wanted.partitions {
+        if let Some(id) = part.existing
+            && staying.remove(&id).is_none()
+        {
+            return Err(changed(there, &format!("partition {} has been dropped", part.def.name)));
+        }
+    }
+    if whole {
+        staying.clear();
+    }
+    let names: BTreeSet<&str> = staying.values().map(|def| def.name.as_str()).collect();
+    let mut spans = Vec::new();
+    for def in staying.values().copied().chain(wanted.partitions.iter().map(|part| &part.def)) {
+        // What cannot be compared was checked where the snapshot comes from, or stands in this table already.
+        spans.extend(Span::of(&wanted.def, &def.name, &def.range).ok());
+    }
+    if let Some(taken) = wanted.partitions.iter().find(|part| names.contains(part.def.name.as_str())) {
+        return Err(changed(there, &format!("partition {} has been made", taken.def.name)));
+    }
+    if ranges::first_overlap(&spans).is_some() {
+        return Err(changed(there, "a partition that has conflict range with the snapshot's has been made"));
+    }
+    Ok(())
+}
+
+fn prepare_drops(records: &mut Records, job: JobUuid, database: &Database, request: &PrepareRequest) -> Result<()> {
+    for (at, name) in (0_u32..).zip(&request.drop_tables) {
+        // One that is gone already needs no dropping.
+        if let Some(table) = records.get::<Table>(&keys::table(database.id, name))? {
+            records.put(format!("{}{at:08x}", keys::prepared_drops(job)), &(name, table.id))?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare_views(records: &mut Records, job: JobUuid, database: &Database, request: &PrepareRequest) -> Result<()> {
+    for (at, view) in (0_u32..).zip(&request.views) {
+        let taken = records.get::<Table>(&keys::table(database.id, &view.name))?.is_some();
+        if taken && !request.drop_tables.contains(&view.name) {
+            let message = format!("prepare a restore: view {} cannot be made, a table has that name", view.name);
+            return Err(Failure::fatal(Kind::FailedPrecondition, message));
+        }
+        records.put(format!("{}{at:08x}", keys::prepared_views(job)), view)?;
+    }
+    let brought: BTreeSet<&str> = request.views.iter().map(|view| view.name.as_str()).collect();
+    for (_, view) in records.list::<ViewDef>(&keys::views(database.id))? {
+        let taken = request.tables.iter().any(|table| table.def.name == view.name);
+        if taken && !brought.contains(view.name.as_str()) {
+            let message = format!("prepare a restore: table {} cannot be made, a view has that name", view.name);
+            return Err(Failure::fatal(Kind::FailedPrecondition, message));
+        }
+    }
+    Ok(())
+}
+
+fn changed(table: &TableDef, what: &str) -> Failure {
+    let name = &table.name;
+    let message = format!("prepare a restore of table {name}: {what} since it was checked, start the restore again");
+    Failure::fatal(Kind::FailedPrecondition, message)
+}

@@ -1,0 +1,1 @@
+//! What every [`JobStore`] promises, as a suite to run over each.

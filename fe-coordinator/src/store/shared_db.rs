@@ -1,0 +1,243 @@
+//! One sled database per directory, shared by the job store and the built-in catalog.
+//!
+//! # Overview
+//! Each user has a tree of its own. A change runs alone ([`SharedDb::write`]) and ends in one atomic batch; a look
+//! ([`SharedDb::read`]) sees no half of a change. Both run on blocking threads.
+//!
+//! # Consistency
+//! Whatever a change or a look answers with is durable by then, also what another change had just written: nobody
+//! acts on something that a power cut could take back. Changes that end at about the same time share one flush.
+//!
+//! # Crash consistency
+//! sled's own `flush` ends in `sync_file_range(2)`, which does not empty the disk's cache; so the `db` file is synced
+//! after it. Values stay small enough ([`MAX_RECORD`]) that sled keeps all of them in that file: its files for larger
+//! values are not synced by anybody. After a failed flush nothing is written any more, because nobody knows what is on
+//! the disk: the process must be started again.
+//!
+//! # Cancellation
+//! Dropping the future of a change does not stop it: it may be done or not, as after a crash.
+
+use std::fmt;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tabvault_common::durable::{self, DirLock};
+use tabvault_common::failure::{Failure, Kind, Retry};
+
+use super::Result;
+
+/// Largest record in bytes. A leaf of sled's tree has up to about 20 records and must stay below a quarter of
+/// [`SEGMENT`].
+pub(crate) const MAX_RECORD: usize = 192 * 1024;
+
+const SEGMENT: usize = 16 * 1024 * 1024;
+
+/// What sled may keep in memory of what is on disk.
+const CACHE: u64 = 64 * 1024 * 1024;
+
+/// A directory's database. Clones share it; the directory is free for another process when the last is dropped.
+#[derive(Clone)]
+pub struct SharedDb {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: sled::Db,
+    /// Open before the first write, so that every error of writing back is reported to it.
+    file: File,
+    dir: PathBuf,
+    /// Held for writing by a change, for reading by a look.
+    gate: RwLock<()>,
+    progress: Mutex<Progress>,
+    flushed: Condvar,
+    /// The last to go: the database must be closed before another process may open it.
+    _lock: DirLock,
+}
+
+/// Changes are counted from 1.
+#[derive(Debug, Default)]
+struct Progress {
+    changed: u64,
+    durable: u64,
+    flushing: bool,
+    failed: Option<Failure>,
+}
+
+impl fmt::Debug for SharedDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedDb").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+impl SharedDb {
+    /// Opens the database in `dir`, which is made if it is new, readable for its owner only: secrets are kept there.
+    /// Blocks while sled reads its log.
+    ///
+    /// # Errors
+    /// `Busy` naming the directory if another process uses it; `Corrupt` if the files are damaged; errors of the disk.
+    pub fn open(dir: &Path) -> Result<Self> {
+        durable::create_dir_all(dir)?;
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700))
+            .map_err(|error| Failure::io(format_args!("make {} private", dir.display()), &error))?;
+        let lock = durable::lock_dir(dir)?;
+        let path = dir.join("db");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
+        let db = sled::Config::new()
+            .path(dir)
+            .segment_size(SEGMENT)
+            .cache_capacity(CACHE)
+            .open()
+            .map_err(|error| failure(format_args!("open the database in {}", dir.display()), error))?;
+        let shared = Self {
+            inner: Arc::new(Inner {
+                db,
+                file,
+                dir: dir.to_owned(),
+                gate: RwLock::default(),
+                progress: Mutex::default(),
+                flushed: Condvar::new(),
+                _lock: lock,
+            }),
+        };
+        // sled neither syncs its configuration nor the directory that names its files.
+        shared.inner.flush()?;
+        let conf = dir.join("conf");
+        if conf.exists() {
+            durable::sync_file(&conf)?;
+        }
+        durable::sync_dir(dir)?;
+        Ok(shared)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Opens a tree, made if it is new. Blocks.
+    pub(crate) fn tree(&self, name: &str) -> Result<sled::Tree> {
+        let tree = self.inner.db.open_tree(name);
+        tree.map_err(|error| failure(format_args!("open {name} in {}", self.inner.dir.display()), error))
+    }
+
+    /// Runs `change` alone and answers with its answer when all that it did or saw is durable. What it changes must
+    /// be one batch.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            inner.refuse_after_failure()?;
+            let (answer, number) = {
+                let _alone = inner.gate.write().unwrap_or_else(PoisonError::into_inner);
+                let answer = change();
+                let mut progress = inner.progress();
+                if answer.is_ok() {
+                    progress.changed += 1;
+                }
+                (answer, progress.changed)
+            };
+            inner.wait_durable(number)?;
+            answer
+        })
+        .await
+    }
+
+    /// Runs `look` while nothing changes and answers with its answer when all that it saw is durable.
+    pub(crate) async fn read<T: Send + 'static>(&self, look: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let (answer, number) = {
+                let _shared = inner.gate.read().unwrap_or_else(PoisonError::into_inner);
+                (look(), inner.progress().changed)
+            };
+            inner.wait_durable(number)?;
+            answer
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Every step below leaves the counters whole.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse_after_failure(&self) -> Result<()> {
+        self.progress().failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Returns when the changes up to `number` are durable: flushed by this caller or by another.
+    fn wait_durable(&self, number: u64) -> Result<()> {
+        let mut progress = self.progress();
+        loop {
+            if let Some(failure) = &progress.failed {
+                return Err(failure.clone());
+            }
+            if progress.durable >= number {
+                return Ok(());
+            }
+            if progress.flushing {
+                progress = self.flushed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            progress.flushing = true;
+            let covers = progress.changed;
+            drop(progress);
+            let outcome = self.flush();
+            progress = self.progress();
+            progress.flushing = false;
+            match outcome {
+                Ok(()) => progress.durable = covers,
+                Err(failure) => progress.failed = Some(failure),
+            }
+            self.flushed.notify_all();
+        }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let told = |what: String| Failure {
+            kind: Kind::Internal,
+            retry: Retry::OutcomeUnknown,
+            message: format!(
+                "flush the database in {}: {what}; nothing is written any more, start the process again when the disk is well",
+                self.dir.display()
+            ),
+        };
+        self.db.flush().map_err(|error| told(error.to_string()))?;
+        self.file.sync_all().map_err(|error| told(error.to_string()))
+    }
+}
+
+/// What an error of sled means, met while doing `what`.
+pub(crate) fn failure(what: impl fmt::Display, error: sled::Error) -> Failure {
+    match error {
+        sled::Error::Io(error) => {
+            let failure = Failure::io(what, &error);
+            Failure { retry: Retry::OutcomeUnknown, ..failure }
+        }
+        sled::Error::Corruption { .. } => Failure::fatal(Kind::Corrupt, format!("{what}: {error}")),
+        error => Failure::fatal(Kind::Internal, format!("{what}: {error}")),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Failure {
+            kind: Kind::Internal,
+            retry: Retry::OutcomeUnknown,
+            message: format!("use the database: {error}"),
+        }),
+    }
+}
