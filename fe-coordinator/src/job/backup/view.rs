@@ -1,0 +1,61 @@
+//! A backup as people see it.
+
+use tabvault_common::ids::TaskId;
+use tabvault_common::view::{JobKind, JobView, MAX_TASKS_SHOWN, ObjectView};
+
+use super::BackupJob;
+use crate::job::Throughput;
+
+impl BackupJob {
+    /// The job for SHOW BACKUP; `live` is what running tasks say of themselves.
+    #[must_use]
+    pub fn view(&self, live: &Throughput) -> JobView {
+        let state = self.head.state;
+        let active = || self.rows.values().filter(|row| row.is_active(state));
+        let done: u64 = self.rows.values().filter(|row| row.is_done()).map(super::Row::bytes).sum();
+        let total: u64 = self.rows.values().map(super::Row::bytes).sum();
+        let rows: Vec<TaskId> = active().map(|row| row.task).collect();
+        let progress = live.shown(&rows);
+        let running: u64 = live.done(rows.iter());
+        let errors = active().filter_map(|row| row.error.clone().map(|error| (row.task, error)));
+        let asking = self.head.asking.last_error().map(|error| (TaskId(0), error.to_owned()));
+        let bytes_done = (done + running).min(total);
+        let objects = self.plan.iter().flat_map(|plan| &plan.cut.tables).map(|table| ObjectView {
+            table: table.def.name.clone(),
+            partitions: table.partitions.iter().map(|partition| partition.def.name.clone()).collect(),
+            alias: None,
+        });
+        JobView {
+            kind: JobKind::Backup,
+            id: self.head.id,
+            uuid: self.head.uuid,
+            label: self.head.label.to_string(),
+            repository: self.head.repository.clone(),
+            timestamp: self.head.timestamp.as_ref().map(ToString::to_string),
+            database: self.head.database.clone(),
+            state: state.as_str().to_owned(),
+            ended: state.is_final(),
+            objects: objects.collect(),
+            create_time: self.head.create_time,
+            meta_prepared_time: None,
+            snapshot_finished_time: self.head.snapshot_finished_time,
+            transfer_finished_time: self.head.upload_finished_time,
+            finished_time: self.head.finished_time,
+            unfinished_tasks: rows.into_iter().take(MAX_TASKS_SHOWN).collect(),
+            progress,
+            task_errors: if state.is_final() {
+                Vec::new()
+            } else {
+                asking.into_iter().chain(errors).take(MAX_TASKS_SHOWN).collect()
+            },
+            status: self.head.status.clone(),
+            timeout_s: self.head.properties.timeout.as_secs(),
+            bytes_done,
+            bytes_total: total,
+            bytes_per_second: live.bytes_per_second(),
+            eta_s: live.eta(bytes_done, total, state.is_final()),
+            allow_load: false,
+            replication_num: None,
+        }
+    }
+}
