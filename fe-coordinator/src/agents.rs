@@ -1,0 +1,425 @@
+//! The backends and what their agents are doing.
+//!
+//! # Overview
+//! Per backend a queue of task names and a window of tasks that were sent and not reported. A task is built only when
+//! the window has room: the job is told that it is wanted and answers with [`Agents::deliver`]. So the memory of queues
+//! is some bytes a task, whatever the tasks carry.
+//!
+//! # Crash consistency
+//! Only a backend's identity and the incarnation of its agent are durable. Everything else is rebuilt: a job that
+//! resumes dispatches its tasks again, an agent that attaches is sent again what it had not reported.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tabvault_common::clock::{Clock, Time};
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::ids::{BackendId, ClusterId, Epoch, JobUuid, TaskId};
+use tabvault_common::task::{JobEnd, Task, TaskKey, TaskProgress, TaskReport};
+use tabvault_common::view::BackendView;
+use tabvault_proto::session::{Heartbeat, Hello};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::catalog::BackendRoom;
+use crate::store::JobStore;
+
+mod identity;
+
+/// Most tasks sent to one backend and not reported.
+const WINDOW: usize = 32;
+
+/// What the registry tells whoever runs tasks.
+#[derive(Debug)]
+pub enum TaskEvent {
+    /// The backend has room for this task: build it and [`Agents::deliver`] it.
+    Wanted(TaskId),
+    /// An agent reports; acknowledged by answering once the report is stored.
+    Reported(TaskReport, oneshot::Sender<()>),
+    /// How far a task is.
+    Progress(TaskProgress),
+    /// The backend's agent is a new process; answered once that is stored.
+    Restarted(BackendId, oneshot::Sender<()>),
+    /// The backend has been silent for too long.
+    Dead(BackendId),
+}
+
+/// What goes down an agent's stream.
+#[derive(Debug)]
+pub enum ToAgent {
+    /// Run this.
+    Task(Box<Task>),
+    /// The report is stored.
+    Acknowledge(TaskKey),
+    /// The job has ended.
+    JobEnded(JobUuid, JobEnd),
+}
+
+/// The backends of a cluster.
+#[derive(Debug)]
+pub struct Agents {
+    store: Arc<dyn JobStore>,
+    clock: Arc<dyn Clock>,
+    cluster: ClusterId,
+    epoch: Epoch,
+    /// A backend silent for this long is dead.
+    patience: Duration,
+    state: Mutex<State>,
+    /// A queue has grown or a window has room.
+    pump: Notify,
+    /// Somebody attached.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    backends: BTreeMap<BackendId, Backend>,
+    sources: HashMap<JobUuid, mpsc::Sender<TaskEvent>>,
+}
+
+#[derive(Debug, Default)]
+struct Backend {
+    host: String,
+    version: String,
+    beat: Heartbeat,
+    last_heard: Option<Time>,
+    /// The stream of the attached agent, and the number of the attachment.
+    stream: Option<(u64, mpsc::UnboundedSender<ToAgent>)>,
+    attachments: u64,
+    declared_dead: bool,
+    queue: VecDeque<(JobUuid, TaskId)>,
+    sent: BTreeSet<(JobUuid, TaskId)>,
+}
+
+impl Agents {
+    /// The backends known from before, none attached yet.
+    pub async fn load(
+        store: Arc<dyn JobStore>,
+        clock: Arc<dyn Clock>,
+        cluster: ClusterId,
+        epoch: Epoch,
+        patience: Duration,
+    ) -> Result<Arc<Self>, Failure> {
+        let mut state = State::default();
+        for (id, record) in identity::all(&*store).await? {
+            let backend = Backend { host: record.host, last_heard: Some(clock.now()), ..Backend::default() };
+            state.backends.insert(id, backend);
+        }
+        let state = Mutex::new(state);
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            cluster,
+            epoch,
+            patience,
+            state,
+            pump: Notify::new(),
+            changed: Notify::new(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// This leadership.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Lets an agent in: finds its backend, tells running jobs if it is a new process, and hands out what it had not
+    /// reported.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` for an agent of another cluster, `Stale` if the agent has seen a higher epoch.
+    pub async fn attach(&self, hello: &Hello) -> Result<Attachment, Failure> {
+        if let Some(other) = hello.cluster.filter(|cluster| *cluster != self.cluster) {
+            let why = format!("agent {} belongs to cluster {other}, this is cluster {}", hello.agent, self.cluster);
+            return Err(Failure::fatal(Kind::FailedPrecondition, why));
+        }
+        if hello.highest_epoch > self.epoch {
+            let why = format!("agent {} has seen epoch {}, this is {}", hello.agent, hello.highest_epoch, self.epoch);
+            return Err(Failure::fatal(Kind::Stale, why));
+        }
+        let (id, new_process) = identity::admit(&*self.store, self.epoch, hello).await?;
+        if new_process {
+            self.restarted(id).await;
+            identity::remember(&*self.store, self.epoch, id, hello).await?;
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let number = {
+            let mut state = self.state();
+            let backend = state.backends.entry(id).or_default();
+            backend.attachments += 1;
+            backend.host.clone_from(&hello.host);
+            backend.version.clone_from(&hello.version);
+            backend.beat = hello.state.clone();
+            backend.last_heard = Some(self.clock.now());
+            backend.declared_dead = false;
+            backend.stream = Some((backend.attachments, sender));
+            let again = std::mem::take(&mut backend.sent);
+            for task in again.into_iter().rev() {
+                backend.queue.push_front(task);
+            }
+            backend.attachments
+        };
+        tracing::info!(backend = %id, host = %hello.host, "agent attached");
+        self.pump.notify_one();
+        self.changed.notify_waiters();
+        Ok(Attachment { backend: id, number, receiver })
+    }
+
+    /// Waits until every running job has stored that the backend's agent is a new process.
+    async fn restarted(&self, backend: BackendId) {
+        let sources: Vec<_> = self.state().sources.values().cloned().collect();
+        for source in sources {
+            let (stored, heard) = oneshot::channel();
+            if source.send(TaskEvent::Restarted(backend, stored)).await.is_ok() {
+                // An error means that the job ended meanwhile.
+                let _ = heard.await;
+            }
+        }
+    }
+
+    /// The stream with this number has ended.
+    pub fn detach(&self, backend: BackendId, number: u64) {
+        let mut state = self.state();
+        if let Some(backend) = state.backends.get_mut(&backend)
+            && backend.stream.as_ref().is_some_and(|(n, _)| *n == number)
+        {
+            backend.stream = None;
+        }
+    }
+
+    /// A sign of life.
+    pub fn heartbeat(&self, backend: BackendId, beat: Heartbeat) {
+        if let Some(backend) = self.state().backends.get_mut(&backend) {
+            backend.beat = beat;
+            backend.last_heard = Some(self.clock.now());
+        }
+    }
+
+    /// Takes a report to the one who sent the task. The answer comes when it is stored; a report that nobody waits for
+    /// is answered at once.
+    pub async fn reported(&self, backend: BackendId, report: TaskReport) {
+        let name = (report.key.job, report.key.task);
+        let source = {
+            let mut state = self.state();
+            if let Some(backend) = state.backends.get_mut(&backend) {
+                backend.sent.remove(&name);
+            }
+            state.sources.get(&report.key.job).cloned()
+        };
+        let key = report.key;
+        if let Some(source) = source {
+            let (stored, heard) = oneshot::channel();
+            if source.send(TaskEvent::Reported(report, stored)).await.is_ok() && heard.await.is_err() {
+                tracing::debug!(%key, "the job ended before it took the report");
+            }
+        }
+        self.send(backend, ToAgent::Acknowledge(key));
+        self.pump.notify_one();
+    }
+
+    /// Takes progress to the one who sent the task; dropped where the receiver is busy.
+    pub fn progress(&self, progress: TaskProgress) {
+        if let Some(source) = self.state().sources.get(&progress.key.job) {
+            let _ = source.try_send(TaskEvent::Progress(progress));
+        }
+    }
+
+    /// From now on events for `job` go to `source`.
+    pub fn register(&self, job: JobUuid, source: mpsc::Sender<TaskEvent>) {
+        self.state().sources.insert(job, source);
+    }
+
+    /// Whether somebody runs tasks under this name.
+    #[must_use]
+    pub fn is_registered(&self, job: JobUuid) -> bool {
+        self.state().sources.contains_key(&job)
+    }
+
+    /// Queues a task for a backend, once.
+    pub fn dispatch(&self, backend: BackendId, job: JobUuid, task: TaskId) {
+        {
+            let mut state = self.state();
+            let queue = state.backends.entry(backend).or_default();
+            queue.sent.remove(&(job, task));
+            if !queue.queue.contains(&(job, task)) {
+                queue.queue.push_back((job, task));
+            }
+        }
+        self.pump.notify_one();
+    }
+
+    /// Sends a task that was wanted.
+    pub fn deliver(&self, backend: BackendId, task: Task) {
+        self.send(backend, ToAgent::Task(Box::new(task)));
+    }
+
+    /// A task that was wanted is not to be sent after all.
+    pub fn forget(&self, backend: BackendId, job: JobUuid, task: TaskId) {
+        if let Some(backend) = self.state().backends.get_mut(&backend) {
+            backend.sent.remove(&(job, task));
+        }
+        self.pump.notify_one();
+    }
+
+    /// No task of `job` is wanted any more: agents stop them and remove what the job left.
+    pub fn end(&self, job: JobUuid, end: Option<JobEnd>) {
+        let backends: Vec<BackendId> = {
+            let mut state = self.state();
+            state.sources.remove(&job);
+            for backend in state.backends.values_mut() {
+                backend.queue.retain(|(j, _)| *j != job);
+                backend.sent.retain(|(j, _)| *j != job);
+            }
+            state.backends.keys().copied().collect()
+        };
+        for backend in backends {
+            if let Some(end) = end {
+                self.send(backend, ToAgent::JobEnded(job, end));
+            }
+        }
+        self.pump.notify_one();
+    }
+
+    /// Tells one agent that a job has ended.
+    pub fn tell_ended(&self, backend: BackendId, job: JobUuid, end: JobEnd) {
+        self.send(backend, ToAgent::JobEnded(job, end));
+    }
+
+    /// Whether the backend's agent is attached.
+    #[must_use]
+    pub fn is_alive(&self, backend: BackendId) -> bool {
+        self.state().backends.get(&backend).is_some_and(|backend| backend.stream.is_some())
+    }
+
+    /// The backends whose agents are attached, with the room they have.
+    #[must_use]
+    pub fn room(&self) -> Vec<BackendRoom> {
+        let state = self.state();
+        let mut hosts = BTreeSet::new();
+        let alive = state.backends.iter().filter(|(_, backend)| backend.stream.is_some());
+        alive
+            .map(|(id, backend)| {
+                // Several agents that call themselves alike, as on one machine, count as different ones.
+                let host = backend.host.clone();
+                let host = if hosts.insert(host.clone()) { host } else { format!("{host}#{id}") };
+                BackendRoom { backend: *id, host, available_bytes: backend.beat.available_bytes }
+            })
+            .collect()
+    }
+
+    /// Waits until an agent attaches.
+    pub async fn attached(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The backends for people.
+    #[must_use]
+    pub fn show(&self) -> Vec<BackendView> {
+        let one = |(id, backend): (&BackendId, &Backend)| BackendView {
+            id: *id,
+            host: backend.host.clone(),
+            alive: backend.stream.is_some(),
+            last_heartbeat: backend.last_heard,
+            tablets: backend.beat.tablets,
+            used_bytes: backend.beat.used_bytes,
+            available_bytes: backend.beat.available_bytes,
+            running_tasks: backend.beat.running_tasks,
+            version: backend.version.clone(),
+            error: backend.stream.is_none().then(|| "its agent is not attached".to_owned()),
+        };
+        self.state().backends.iter().map(one).collect()
+    }
+
+    /// Declares backends dead that have been silent for too long, and closes streams on which nothing is heard.
+    async fn check_silence(&self) {
+        let now = self.clock.now();
+        let (dead, sources) = {
+            let mut state = self.state();
+            let mut dead = Vec::new();
+            for (id, backend) in &mut state.backends {
+                let silent = backend.last_heard.is_none_or(|heard| heard.after(self.patience) <= now);
+                if silent && !backend.declared_dead {
+                    backend.stream = None;
+                    backend.declared_dead = true;
+                    dead.push(*id);
+                }
+            }
+            (dead, state.sources.values().cloned().collect::<Vec<_>>())
+        };
+        for backend in dead {
+            tracing::warn!(%backend, "backend does not answer");
+            for source in &sources {
+                let _ = source.send(TaskEvent::Dead(backend)).await;
+            }
+        }
+    }
+
+    fn send(&self, backend: BackendId, message: ToAgent) {
+        if let Some((_, stream)) = self.state().backends.get(&backend).and_then(|backend| backend.stream.as_ref()) {
+            // An error means that the stream has just ended: whoever attaches is told again.
+            let _ = stream.send(message);
+        }
+    }
+
+    /// Moves queued tasks into windows and notices silence, for as long as the coordinator leads.
+    ///
+    /// Only this loop waits for jobs to take what it tells them, so a job may dispatch from its own loop.
+    pub async fn run(&self) {
+        loop {
+            let backends: Vec<BackendId> = self.state().backends.keys().copied().collect();
+            for backend in backends {
+                self.fill_window(backend).await;
+            }
+            tokio::select! {
+                () = self.pump.notified() => {}
+                () = self.clock.sleep(self.patience / 4) => self.check_silence().await,
+            }
+        }
+    }
+
+    async fn fill_window(&self, backend: BackendId) {
+        while let Some((job, task)) = self.next_wanted(backend) {
+            let source = self.state().sources.get(&job).cloned();
+            let told = match source {
+                Some(source) => source.send(TaskEvent::Wanted(task)).await.is_ok(),
+                None => false,
+            };
+            if !told {
+                self.state().backends.entry(backend).or_default().sent.remove(&(job, task));
+            }
+        }
+    }
+
+    fn next_wanted(&self, backend: BackendId) -> Option<(JobUuid, TaskId)> {
+        let mut state = self.state();
+        let backend = state.backends.get_mut(&backend)?;
+        if backend.stream.is_none() || backend.sent.len() >= WINDOW {
+            return None;
+        }
+        let next = backend.queue.pop_front()?;
+        backend.sent.insert(next);
+        Some(next)
+    }
+}
+
+/// An agent that was let in.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Its backend.
+    pub backend: BackendId,
+    /// Tells this attachment from a later one.
+    pub number: u64,
+    /// What to send down its stream.
+    pub receiver: mpsc::UnboundedReceiver<ToAgent>,
+}

@@ -1,0 +1,278 @@
+//! Performs the questions that jobs ask of the repository and the catalog.
+//!
+//! Each is idempotent: what a crash interrupts is asked again, and the answer is the same or better.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use tabvault_common::clock::Clock;
+use tabvault_common::failure::{Failure, Kind, Retry};
+use tabvault_common::ids::{BackendId, Epoch, PartitionId, Version};
+use tabvault_common::repo::info::{Content, Info};
+use tabvault_common::repo::meta::WholeMeta;
+use tabvault_common::request::{BackupRequest, RestoreRequest};
+
+use crate::agents::Agents;
+use crate::catalog::{Catalog, Cut};
+use crate::check::mapping::{
+    RestorePlan, SnapshotIndex, SnapshotPartition, SnapshotTable, SnapshotTables, map_restore,
+};
+use crate::check::properties::RestoreProperties;
+use crate::check::select::select;
+use crate::job::any::Job;
+use crate::job::backup::plan::Planner;
+use crate::job::backup::{self, BackupJob};
+use crate::job::restore::{self, RestoreJob};
+use crate::job::{Answer, Ask};
+use crate::records::{Records, Request};
+use crate::repository::registry::Repositories;
+
+/// The repository and the catalog, for jobs.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    /// The cluster's tables.
+    pub(crate) catalog: Arc<dyn Catalog>,
+    /// The repositories.
+    pub(crate) repositories: Arc<Repositories>,
+    /// The backends.
+    pub(crate) agents: Arc<Agents>,
+    /// The job store, for what the user asked for.
+    pub(crate) records: Records,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// This leadership.
+    pub(crate) epoch: Epoch,
+    /// A job over more tablets is refused: rows of all tablets are kept in memory.
+    pub(crate) max_tablets: u64,
+}
+
+impl Asks {
+    /// What performs `ask` for `job` as it stands now.
+    pub(crate) fn prepare(
+        self: &Arc<Self>,
+        job: &Job,
+        ask: Ask,
+    ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static {
+        let (this, job) = (self.clone(), Snapshot::of(job, ask));
+        async move {
+            match job {
+                Snapshot::Backup(job) => this.backup(&job, ask).await,
+                Snapshot::Restore(job) => this.restore(&job, ask).await,
+            }
+        }
+    }
+
+    async fn backup(&self, job: &BackupJob, ask: Ask) -> Result<Answer, Failure> {
+        match ask {
+            Ask::TakeCut => self.take_cut(job).await,
+            Ask::TakePartition(partition) => self.take_partition(job, partition).await,
+            Ask::WriteIntent => {
+                let repository = self.repositories.open(&job.head.repository).await?;
+                repository.write_intent(&job.intent(self.epoch, self.clock.now())).await?;
+                Ok(Answer::Done)
+            }
+            Ask::RemoveIntent => {
+                let repository = self.repositories.open(&job.head.repository).await?;
+                repository.remove_intent(job.head.uuid).await?;
+                Ok(Answer::Done)
+            }
+            Ask::WriteMeta => {
+                let repository = self.repositories.open(&job.head.repository).await?;
+                let meta = job.meta()?;
+                Ok(Answer::MetaWritten(repository.put_by_digest(job.head.uuid, meta.bytes).await?))
+            }
+            Ask::WriteInfo => {
+                let repository = self.repositories.open(&job.head.repository).await?;
+                let info = job.info(self.epoch, self.clock.now())?;
+                Ok(Answer::Info(repository.write_info(&info).await?))
+            }
+            Ask::WriteTombstone => {
+                let repository = self.repositories.open(&job.head.repository).await?;
+                let Some(timestamp) = &job.head.timestamp else { return Err(foreign(ask)) };
+                let reason = job.head.cancelling.as_ref().map_or("cancelled", |why| why.message.as_str());
+                let (label, uuid) = (&job.head.label, job.head.uuid);
+                Ok(Answer::Tombstone(repository.write_tombstone(label, timestamp, uuid, reason).await?))
+            }
+            Ask::ReadSnapshot | Ask::Prepare | Ask::Publish | Ask::Discard => Err(foreign(ask)),
+        }
+    }
+
+    async fn restore(&self, job: &RestoreJob, ask: Ask) -> Result<Answer, Failure> {
+        match ask {
+            Ask::ReadSnapshot => {
+                let Request::Restore(request) = self.records.request(job.head.id).await? else {
+                    return Err(foreign(ask));
+                };
+                let (info, restore) = self.map(&request, &job.head.properties).await?;
+                Ok(Answer::Mapped(Box::new(restore::Plan { timestamp: info.timestamp, restore })))
+            }
+            Ask::Prepare => {
+                let Some(plan) = &job.plan else { return Err(foreign(ask)) };
+                let repository = self.repositories.open(&job.head.repository).await?;
+                let info = repository.read_info(&job.head.label, plan.timestamp.as_str()).await?;
+                let meta = repository.read_meta(&info).await?;
+                let prepared = self.catalog.prepare(job.head.uuid, self.epoch, &plan.restore.prepare).await?;
+                Ok(Answer::Prepared(restore::plan::rows(&plan.restore, &info, &meta, &prepared)?))
+            }
+            Ask::Publish => Ok(Answer::Decided(self.catalog.publish(job.head.uuid, self.epoch).await?)),
+            Ask::Discard => Ok(Answer::Decided(self.catalog.discard(job.head.uuid, self.epoch).await?)),
+            Ask::TakeCut
+            | Ask::TakePartition(_)
+            | Ask::WriteIntent
+            | Ask::RemoveIntent
+            | Ask::WriteMeta
+            | Ask::WriteInfo
+            | Ask::WriteTombstone => Err(foreign(ask)),
+        }
+    }
+
+    /// The selected part of a database, as it is now.
+    pub(crate) async fn cut(&self, request: &BackupRequest) -> Result<Cut, Failure> {
+        select(&self.catalog.cut(&request.database).await?, &request.selection)
+    }
+
+    async fn take_cut(&self, job: &BackupJob) -> Result<Answer, Failure> {
+        let Request::Backup(request) = self.records.request(job.head.id).await? else {
+            return Err(foreign(Ask::TakeCut));
+        };
+        let repository = self.repositories.open(&job.head.repository).await?;
+        if repository.label_exists(&job.head.label).await? {
+            let why = format!("Snapshot with name '{}' already exist in repository", job.head.label);
+            return Err(Failure::fatal(Kind::AlreadyExists, why));
+        }
+        let cut = self.cut(&request).await?;
+        let alive = self.alive();
+        let mut planner = Planner::new(&alive, job.head.properties.content);
+        let mut tablets = 0;
+        for table in &cut.tables {
+            for partition in &table.partitions {
+                let of_partition = self.catalog.tablets(partition.id).await?;
+                tablets += of_partition.len() as u64;
+                self.admit(tablets)?;
+                planner.partition(&table.def.name, partition, &of_partition)?;
+            }
+        }
+        Ok(Answer::Planned(Box::new(backup::Plan { cut }), planner.finish()))
+    }
+
+    async fn take_partition(&self, job: &BackupJob, id: PartitionId) -> Result<Answer, Failure> {
+        let Some(partition) = self.catalog.partition(id).await? else {
+            return Ok(Answer::PartitionPlanned(None));
+        };
+        let tables = job.plan.iter().flat_map(|plan| &plan.cut.tables);
+        let table = tables.into_iter().find(|table| table.partitions.iter().any(|p| p.id == id));
+        let name = table.map_or("", |table| table.def.name.as_str());
+        let alive = self.alive();
+        let mut planner = Planner::new(&alive, job.head.properties.content);
+        planner.partition(name, &partition, &self.catalog.tablets(id).await?)?;
+        Ok(Answer::PartitionPlanned(Some(planner.finish())))
+    }
+
+    fn admit(&self, tablets: u64) -> Result<(), Failure> {
+        if tablets <= self.max_tablets {
+            return Ok(());
+        }
+        let why = format!(
+            "the job has more than {} tablets: back up fewer tables at a time, or raise max_tablets_per_job",
+            self.max_tablets
+        );
+        Err(Failure::fatal(Kind::ResourceExhausted, why))
+    }
+
+    fn alive(&self) -> BTreeSet<BackendId> {
+        self.agents.room().into_iter().map(|room| room.backend).collect()
+    }
+
+    /// Reads and verifies a snapshot and checks everything that can be refused about restoring it.
+    pub(crate) async fn map(
+        &self,
+        request: &RestoreRequest,
+        properties: &RestoreProperties,
+    ) -> Result<(Info, RestorePlan), Failure> {
+        let repository = self.repositories.open(&request.repository).await?;
+        let label = request.label.parse()?;
+        let info = repository.read_info(&label, &properties.backup_timestamp).await?;
+        if info.database != request.database {
+            let why = format!(
+                "Failed to get info of snapshot '{label}' because: it is of database '{}', not of '{}'. Maybe \
+                 specified wrong backup timestamp",
+                info.database, request.database
+            );
+            return Err(Failure::fatal(Kind::NotFound, why));
+        }
+        self.admit(info.totals.tablets)?;
+        let meta = repository.read_meta(&info).await?;
+        let into = request.into.as_ref().unwrap_or(&request.database);
+        let local = match self.catalog.cut(into).await {
+            Ok(cut) => Some(cut),
+            Err(failure) if failure.kind == Kind::NotFound && failure.retry == Retry::Never => None,
+            Err(failure) => return Err(failure),
+        };
+        let snapshot = tables(&info, meta);
+        let plan = map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())?;
+        Ok((info, plan))
+    }
+}
+
+/// What a question needs of the job, so that the job can go on meanwhile.
+enum Snapshot {
+    Backup(Box<BackupJob>),
+    Restore(Box<RestoreJob>),
+}
+
+impl Snapshot {
+    fn of(job: &Job, ask: Ask) -> Self {
+        match job {
+            Job::Backup(job) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Self::Backup(job.clone()),
+            Job::Backup(job) => {
+                let mut small = BackupJob::new(job.head.clone());
+                small.plan.clone_from(&job.plan);
+                Self::Backup(Box::new(small))
+            }
+            Job::Restore(job) => {
+                let mut small = RestoreJob::new(job.head.clone());
+                small.plan.clone_from(&job.plan);
+                Self::Restore(Box::new(small))
+            }
+        }
+    }
+}
+
+fn foreign(ask: Ask) -> Failure {
+    Failure::fatal(Kind::Internal, format!("{ask:?} was asked by a job to which it does not belong"))
+}
+
+/// A verified snapshot as the checks take it.
+fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
+    let partition = |partition: tabvault_common::repo::meta::PartitionMeta| SnapshotPartition {
+        // Without data there is nothing to show at the snapshot's version: the tables begin empty.
+        version: match info.content {
+            Content::All => partition.visible_version,
+            Content::MetadataOnly => Version::INITIAL,
+        },
+        bytes: partition.indexes.iter().flat_map(|index| &index.tablets).map(|tablet| tablet.bytes).sum(),
+        indexes: partition
+            .indexes
+            .into_iter()
+            .map(|index| SnapshotIndex {
+                name: index.name,
+                schema_hash: index.schema_hash,
+                tablets: u32::try_from(index.tablets.len()).unwrap_or(u32::MAX),
+            })
+            .collect(),
+        def: partition.def,
+    };
+    let table = |table: tabvault_common::repo::meta::TableMeta| SnapshotTable {
+        def: table.def,
+        partitions: table.partitions.into_iter().map(partition).collect(),
+    };
+    SnapshotTables {
+        database: info.database.clone(),
+        label: info.label.to_string(),
+        timestamp: info.timestamp.to_string(),
+        content: info.content,
+        tables: meta.tables.into_iter().map(table).collect(),
+        views: meta.views,
+    }
+}

@@ -1,0 +1,161 @@
+//! What the catalog wants of agents beside any job: tablets to make for new partitions, tablets to remove.
+//!
+//! # Crash consistency
+//! The catalog keeps both lists durably until an agent has answered; what a crash interrupts is done again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tabvault_common::clock::Clock;
+use tabvault_common::failure::Failure;
+use tabvault_common::ids::{BackendId, JobUuid, TabletId, TaskId};
+use tabvault_common::task::{CreateTablets, DropTablets, Task, TaskBody, TaskKey};
+use tokio::sync::{Notify, mpsc};
+
+use crate::agents::{Agents, TaskEvent};
+use crate::catalog::Catalog;
+use crate::catalog::local::LocalCatalog;
+use crate::coordinator::Inner;
+
+/// Tablets per task.
+const BATCH: usize = 128;
+
+/// How often the lists are looked at when nobody says that they have grown.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Wakes the chores, and tells when some were done.
+#[derive(Debug, Default)]
+pub(crate) struct ChoreBell {
+    pub(crate) due: Notify,
+    pub(crate) done: Notify,
+}
+
+/// The loop that does the chores.
+#[derive(Debug)]
+pub(crate) struct Chores {
+    catalog: Arc<dyn Catalog>,
+    local: Option<Arc<LocalCatalog>>,
+    agents: Arc<Agents>,
+    clock: Arc<dyn Clock>,
+    bell: Arc<ChoreBell>,
+    inbox: mpsc::Receiver<TaskEvent>,
+    next: u64,
+    running: BTreeMap<TaskId, Chore>,
+}
+
+#[derive(Debug)]
+struct Chore {
+    backend: BackendId,
+    body: TaskBody,
+}
+
+impl Chores {
+    pub(crate) fn new(inner: &Inner) -> Self {
+        let (events, inbox) = mpsc::channel(256);
+        inner.agents.register(JobUuid::HOUSEKEEPING, events);
+        Self {
+            catalog: inner.catalog.clone(),
+            local: inner.local.clone(),
+            agents: inner.agents.clone(),
+            clock: inner.clock.clone(),
+            bell: inner.chores.clone(),
+            inbox,
+            // Agents remember names of tasks across starts of the coordinator: these are used once.
+            next: inner.clock.now().0.saturating_mul(1000),
+            running: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            if let Err(failure) = self.look().await {
+                tracing::warn!(kind = failure.kind.as_str(), "housekeeping cannot read the catalog: {failure}");
+            }
+            let bell = self.bell.clone();
+            tokio::select! {
+                event = self.inbox.recv() => match event {
+                    Some(event) => self.take(event).await,
+                    None => return,
+                },
+                () = bell.due.notified() => {}
+                () = self.agents.attached() => {}
+                () = self.clock.sleep(INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Starts what is to be done on every backend that is alive and has none of our tasks.
+    async fn look(&mut self) -> Result<(), Failure> {
+        for room in self.agents.room() {
+            let backend = room.backend;
+            if self.running.values().any(|chore| chore.backend == backend) {
+                continue;
+            }
+            if let Some(local) = &self.local {
+                let tablets = local.unmade_tablets(backend, BATCH).await?;
+                if !tablets.is_empty() {
+                    self.start(backend, TaskBody::CreateTablets(CreateTablets { tablets }));
+                    continue;
+                }
+            }
+            let tablets = self.catalog.garbage(backend, BATCH).await?;
+            if !tablets.is_empty() {
+                self.start(backend, TaskBody::DropTablets(DropTablets { tablets }));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, backend: BackendId, body: TaskBody) {
+        let task = TaskId(self.next);
+        self.next += 1;
+        self.running.insert(task, Chore { backend, body });
+        self.agents.dispatch(backend, JobUuid::HOUSEKEEPING, task);
+    }
+
+    async fn take(&mut self, event: TaskEvent) {
+        match event {
+            TaskEvent::Wanted(task) => {
+                if let Some(chore) = self.running.get(&task) {
+                    let key = TaskKey { job: JobUuid::HOUSEKEEPING, task, attempt: 1 };
+                    let task = Task { key, epoch: self.agents.epoch(), body: chore.body.clone() };
+                    self.agents.deliver(chore.backend, task);
+                }
+            }
+            TaskEvent::Reported(report, stored) => {
+                let Some(chore) = self.running.remove(&report.key.task) else {
+                    let _ = stored.send(());
+                    return;
+                };
+                let kept = match report.outcome {
+                    Ok(_) => self.done(chore).await,
+                    Err(failure) => Err(failure),
+                };
+                if let Err(failure) = kept {
+                    // It stays on the catalog's list and comes again, not at once.
+                    tracing::warn!(task = %report.key, kind = failure.kind.as_str(), "housekeeping failed: {failure}");
+                    self.clock.sleep(INTERVAL).await;
+                }
+                let _ = stored.send(());
+                self.bell.done.notify_waiters();
+            }
+            TaskEvent::Progress(_) => {}
+            TaskEvent::Restarted(_, stored) => {
+                let _ = stored.send(());
+            }
+            TaskEvent::Dead(backend) => self.running.retain(|_, chore| chore.backend != backend),
+        }
+    }
+
+    async fn done(&self, chore: Chore) -> Result<(), Failure> {
+        match (chore.body, &self.local) {
+            (TaskBody::CreateTablets(body), Some(local)) => {
+                let tablets: Vec<TabletId> = body.tablets.iter().map(|tablet| tablet.tablet).collect();
+                local.made(chore.backend, &tablets).await
+            }
+            (TaskBody::DropTablets(body), _) => self.catalog.collected(chore.backend, &body.tablets).await,
+            _ => Ok(()),
+        }
+    }
+}

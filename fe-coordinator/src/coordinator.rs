@@ -1,0 +1,472 @@
+//! The façade: what an embedding frontend, the gRPC services and SQL call.
+//!
+//! # Overview
+//! [`Coordinator::start`] takes the leadership, loads what is stored, and resumes every job where it stood. All methods
+//! may be called at once from anywhere.
+//!
+//! # Crash consistency
+//! A caller who got a job's number has a job that ends by itself, whatever crashes. A caller who got no answer may have
+//! one: SHOW tells.
+//!
+//! # Cancellation
+//! Dropping a future of this type leaves the request done or not done; running jobs do not depend on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tabvault_broker::remote::Connection;
+use tabvault_common::clock::Clock;
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::ids::{ClusterId, Epoch, JobId, JobUuid};
+use tabvault_common::label::Label;
+use tabvault_common::request::{BackupRequest, CancelRequest, RestoreRequest};
+use tabvault_common::task::JobEnd;
+use tabvault_common::view::{JobKind, JobView};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::agents::Agents;
+use crate::asks::Asks;
+use crate::brokers::Brokers;
+use crate::catalog::Catalog;
+use crate::catalog::local::LocalCatalog;
+use crate::check::properties::{BackupProperties, RestoreProperties};
+use crate::chores::ChoreBell;
+use crate::job::any::Job;
+use crate::job::backup::BackupJob;
+use crate::job::restore::RestoreJob;
+use crate::records::{Claim, Records, Request};
+use crate::repository::registry::{OpenStorage, Repositories};
+use crate::runner::{self, Context, Running};
+use crate::store::{Committed, JobStore, Transaction};
+
+mod new_job;
+
+/// What a coordinator stands on.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Its durable records.
+    pub store: Arc<dyn JobStore>,
+    /// The cluster's tables.
+    pub catalog: Arc<dyn Catalog>,
+    /// The built-in catalog again, where it is the one: what makes DDL, loads and exports possible.
+    pub local: Option<Arc<LocalCatalog>>,
+    /// How remote storage is opened.
+    pub opener: Arc<dyn OpenStorage>,
+    /// How broker processes are reached.
+    pub brokers: Connection,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Numbers that an operator may want to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A backend whose agent is silent for this long is dead: its tablets are taken elsewhere.
+    pub backend_patience: Duration,
+    /// How often agents are to give a sign of life.
+    pub heartbeat: Duration,
+    /// How many ended jobs of each kind SHOW remembers.
+    pub kept_jobs: usize,
+    /// A job over more tablets is refused: the coordinator keeps about 500 bytes of each in memory while it runs.
+    pub max_tablets_per_job: u64,
+    /// How often repositories and brokers are looked at.
+    pub health_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backend_patience: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(3),
+            kept_jobs: 100,
+            max_tablets_per_job: 2_000_000,
+            health_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses numbers that cannot work.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the field and what would be right.
+    pub fn validate(&self) -> Result<(), Failure> {
+        let refuse = |what: &str| Err(Failure::fatal(Kind::InvalidArgument, what));
+        if self.heartbeat.is_zero() || self.heartbeat * 2 > self.backend_patience {
+            return refuse("heartbeat must be more than zero and at most half of backend_patience");
+        }
+        if self.kept_jobs == 0 || self.max_tablets_per_job == 0 {
+            return refuse("kept_jobs and max_tablets_per_job must be at least 1");
+        }
+        if self.health_interval < Duration::from_secs(1) {
+            return refuse("health_interval must be at least one second");
+        }
+        Ok(())
+    }
+}
+
+/// A job that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStarted {
+    /// Its number.
+    pub id: JobId,
+    /// Its identity.
+    pub uuid: JobUuid,
+    /// What the user should know.
+    pub notices: Vec<String>,
+}
+
+/// The coordinator of a cluster. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Coordinator {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) cluster: ClusterId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) local: Option<Arc<LocalCatalog>>,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) brokers: Arc<Brokers>,
+    pub(crate) chores: Arc<ChoreBell>,
+    records: Records,
+    asks: Arc<Asks>,
+    context: Arc<Context>,
+    running: Mutex<BTreeMap<JobId, Running>>,
+    ended: Mutex<BTreeMap<JobId, Arc<JobView>>>,
+    over: mpsc::UnboundedSender<JobId>,
+    stop: CancellationToken,
+}
+
+const CLUSTER: &str = "cluster";
+
+impl Coordinator {
+    /// Takes the leadership, and resumes every job that had not ended.
+    ///
+    /// # Errors
+    /// A wrong configuration, or a store that cannot be read.
+    pub async fn start(config: Config, parts: Parts) -> Result<Self, Failure> {
+        config.validate()?;
+        let epoch = parts.store.lead().await?;
+        let cluster = cluster(&*parts.store, epoch).await?;
+        let (store, clock) = (parts.store.clone(), parts.clock.clone());
+        let brokers = Arc::new(Brokers::new(store.clone(), epoch, parts.brokers, clock.clone()));
+        let opener = parts.opener.clone();
+        let repositories =
+            Arc::new(Repositories::new(store.clone(), epoch, cluster, brokers.clone(), opener, clock.clone()));
+        let patience = config.backend_patience;
+        let agents = Agents::load(store.clone(), clock.clone(), cluster, epoch, patience).await?;
+        let records = Records::new(store, epoch);
+        records.sweep().await?;
+        let stop = CancellationToken::new();
+        let asks = Arc::new(Asks {
+            catalog: parts.catalog.clone(),
+            repositories: repositories.clone(),
+            agents: agents.clone(),
+            records: records.clone(),
+            clock: clock.clone(),
+            epoch,
+            max_tablets: config.max_tablets_per_job,
+        });
+        let context = Arc::new(Context {
+            records: records.clone(),
+            agents: agents.clone(),
+            repositories: repositories.clone(),
+            asks: asks.clone(),
+            clock: clock.clone(),
+            kept_jobs: config.kept_jobs,
+            stop: stop.clone(),
+        });
+        let (over, ends) = mpsc::unbounded_channel();
+        let inner = Arc::new(Inner {
+            config,
+            cluster,
+            clock,
+            catalog: parts.catalog,
+            local: parts.local,
+            agents,
+            repositories,
+            brokers,
+            chores: Arc::default(),
+            records,
+            asks,
+            context,
+            running: Mutex::default(),
+            ended: Mutex::default(),
+            over,
+            stop,
+        });
+        let this = Self { inner };
+        for view in this.inner.records.history().await? {
+            this.ended().insert(view.id, Arc::new(view));
+        }
+        for job in this.inner.records.running().await? {
+            tracing::info!(id = %job.id(), state = job.state(), "job resumes");
+            this.run(job);
+        }
+        this.spawn_loops(ends);
+        tracing::info!(%cluster, %epoch, "coordinator leads");
+        Ok(this)
+    }
+
+    fn spawn_loops(&self, mut ends: mpsc::UnboundedReceiver<JobId>) {
+        let stop = &self.inner.stop;
+        let agents = self.inner.agents.clone();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move { agents.run().await }));
+        let (brokers, interval) = (self.inner.brokers.clone(), self.inner.config.health_interval);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(brokers.watch(interval)));
+        let repositories = self.inner.repositories.clone();
+        let watch = crate::repository::health::watch(repositories, interval);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
+        let chores = crate::chores::Chores::new(&self.inner);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(chores.run()));
+        let this = self.clone();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            while let Some(id) = ends.recv().await {
+                this.retire(id);
+            }
+        }));
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<JobId, Running>> {
+        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeMap<JobId, Arc<JobView>>> {
+        self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, job: Job) {
+        let id = job.id();
+        // The lock is held while it starts, so that it is listed before it can be over.
+        let mut running = self.running();
+        running.insert(id, runner::start(self.inner.context.clone(), job, self.inner.over.clone()));
+    }
+
+    /// Moves a job whose runner has stopped to those that have ended; a bounded number of each kind stays.
+    fn retire(&self, id: JobId) {
+        let mut running = self.running();
+        let Some(job) = running.remove(&id) else { return };
+        let view = job.view();
+        let mut ended = self.ended();
+        let kind = view.kind;
+        ended.insert(id, view);
+        let of_kind: Vec<JobId> = ended.iter().filter(|(_, view)| view.kind == kind).map(|(id, _)| *id).collect();
+        let surplus = of_kind.len().saturating_sub(self.inner.config.kept_jobs);
+        for id in &of_kind[..surplus] {
+            ended.remove(id);
+        }
+    }
+
+    /// How a job ended that an agent asks about; `None` while it runs, and for one that this cluster never had.
+    pub(crate) async fn ended_job(&self, job: JobUuid) -> Result<Option<JobEnd>, Failure> {
+        if self.inner.agents.is_registered(job) { Ok(None) } else { self.inner.records.ended(job).await }
+    }
+
+    /// This cluster's identity.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.inner.cluster
+    }
+
+    /// The backends.
+    #[must_use]
+    pub fn agents(&self) -> &Arc<Agents> {
+        &self.inner.agents
+    }
+
+    /// The repositories.
+    #[must_use]
+    pub fn repositories(&self) -> &Arc<Repositories> {
+        &self.inner.repositories
+    }
+
+    /// The broker processes.
+    #[must_use]
+    pub fn brokers(&self) -> &Arc<Brokers> {
+        &self.inner.brokers
+    }
+
+    /// The cluster's tables.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.inner.catalog
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Resolves when the coordinator has stopped leading: shut down, or overtaken by another.
+    pub async fn stopped(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
+    /// Stops leading. Jobs stay as they are stored and go on when a coordinator starts again.
+    pub fn shutdown(&self) {
+        self.inner.stop.cancel();
+    }
+
+    /// BACKUP: checks the request, claims label and database, and starts the job.
+    ///
+    /// # Errors
+    /// The refusals of BACKUP; nothing is left of a refused request.
+    pub async fn backup(&self, request: BackupRequest) -> Result<JobStarted, Failure> {
+        let properties = BackupProperties::parse(&request.properties)?;
+        let label: Label = request.label.parse()?;
+        let repository = self.inner.repositories.open(&request.repository).await?;
+        repository.writable()?;
+        self.inner.asks.cut(&request).await?;
+        if repository.label_exists(&label).await? {
+            let why = format!("Snapshot with name '{label}' already exist in repository");
+            return Err(Failure::fatal(Kind::AlreadyExists, why));
+        }
+        let now = self.inner.clock.now();
+        let uuid = JobUuid::random();
+        let head = |id| new_job::backup(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
+        let build = |id| Job::Backup(Box::new(BackupJob::new(head(id))));
+        self.create(&Request::Backup(request.clone()), build, Vec::new()).await
+    }
+
+    /// RESTORE: checks the request against the snapshot and the tables, claims the database, and starts the job.
+    ///
+    /// # Errors
+    /// The refusals of RESTORE; nothing is left of a refused request.
+    pub async fn restore(&self, request: RestoreRequest) -> Result<JobStarted, Failure> {
+        let properties = RestoreProperties::parse(&request.properties)?;
+        let label: Label = request.label.parse()?;
+        let into = request.into.clone().unwrap_or_else(|| request.database.clone());
+        self.check_slot(&into)?;
+        let (_, plan) = self.inner.asks.map(&request, &properties).await?;
+        let now = self.inner.clock.now();
+        let uuid = JobUuid::random();
+        let head =
+            |id| new_job::restore(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
+        let build = |id| Job::Restore(Box::new(RestoreJob::new(head(id))));
+        self.create(&Request::Restore(request.clone()), build, plan.notices).await
+    }
+
+    /// Answers a busy database before anything expensive is looked at; the claim itself decides.
+    fn check_slot(&self, database: &str) -> Result<(), Failure> {
+        let busy = self.running().values().map(Running::view).find(|view| view.database == database && !view.ended);
+        busy.map_or(Ok(()), |view| Err(slot_taken(database, view.id)))
+    }
+
+    async fn create(
+        &self,
+        request: &Request,
+        build: impl Fn(JobId) -> Job + Send + Sync,
+        notices: Vec<String>,
+    ) -> Result<JobStarted, Failure> {
+        match self.inner.records.create(request, &build).await? {
+            (Claim::Stored, Some(job)) => {
+                let started = JobStarted { id: job.id(), uuid: job.uuid(), notices };
+                self.run(job);
+                Ok(started)
+            }
+            (Claim::SlotTaken(holder), _) => Err(slot_taken(build(holder).database(), holder)),
+            (Claim::LabelTaken(holder), _) => {
+                let job = build(holder);
+                let label = job.label();
+                let why =
+                    format!("Snapshot with name '{label}' already exist in repository: job {holder} is making it");
+                Err(Failure::fatal(Kind::AlreadyExists, why))
+            }
+            (Claim::Stored, None) => Err(Failure::fatal(Kind::Internal, "a job was stored and not given back")),
+        }
+    }
+
+    /// CANCEL: answers when the wish is stored, with the job's number.
+    ///
+    /// # Errors
+    /// `No backup job is currently running`, or `Job with label L can not be cancelled. state: S`.
+    pub async fn cancel(&self, request: &CancelRequest, by: &str) -> Result<JobId, Failure> {
+        let fits = |view: &JobView| {
+            view.kind == request.kind
+                && view.database == request.database
+                && request.label.as_ref().is_none_or(|label| *label == view.label)
+        };
+        let found = self.running().values().find(|job| fits(&job.view()) && !job.view().ended).cloned();
+        if let Some(job) = found {
+            job.cancel(by).await;
+            return Ok(job.id);
+        }
+        if let Some(label) = &request.label
+            && let Some(view) = self.ended().values().rev().find(|view| fits(view))
+        {
+            let why = format!("Job with label {label} can not be cancelled. state: {}", view.state);
+            return Err(Failure::fatal(Kind::FailedPrecondition, why));
+        }
+        let kind = match request.kind {
+            JobKind::Backup => "backup",
+            JobKind::Restore => "restore",
+        };
+        Err(Failure::fatal(Kind::NotFound, format!("No {kind} job is currently running")))
+    }
+
+    /// The jobs of a kind, of one database or of all, newest last.
+    #[must_use]
+    pub fn jobs(&self, kind: Option<JobKind>, database: Option<&str>) -> Vec<Arc<JobView>> {
+        // Running first: a job that ends in between is seen twice rather than not at all.
+        let running: Vec<_> = self.running().values().map(Running::view).collect();
+        let mut all: BTreeMap<JobId, Arc<JobView>> = running.into_iter().map(|view| (view.id, view)).collect();
+        all.extend(self.ended().iter().map(|(id, view)| (*id, view.clone())));
+        let fits = |view: &Arc<JobView>| {
+            kind.is_none_or(|kind| view.kind == kind) && database.is_none_or(|database| view.database == database)
+        };
+        all.into_values().filter(fits).collect()
+    }
+
+    /// A job by its number.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<Arc<JobView>> {
+        let running = self.running().get(&id).map(Running::view);
+        running.or_else(|| self.ended().get(&id).cloned())
+    }
+
+    /// Told whenever the job's view changes; `None` once its runner has stopped.
+    #[must_use]
+    pub fn watch(&self, id: JobId) -> Option<tokio::sync::watch::Receiver<Arc<JobView>>> {
+        self.running().get(&id).map(Running::watch)
+    }
+
+    /// DROP REPOSITORY.
+    ///
+    /// # Errors
+    /// `Repository X does not exist`; `Backup or restore job is running on this repository. Can not drop it`.
+    pub async fn drop_repository(&self, name: &str) -> Result<(), Failure> {
+        let busy = self.running().values().any(|job| job.view().repository == name);
+        self.inner.repositories.drop_repository(name, busy).await
+    }
+}
+
+fn slot_taken(database: &str, holder: JobId) -> Failure {
+    let why = format!(
+        "Can only run one backup or restore job of a database at same time: job {holder} is running on database \
+         {database}"
+    );
+    Failure::fatal(Kind::Busy, why)
+}
+
+/// This cluster's identity, made at the first start.
+async fn cluster(store: &dyn JobStore, epoch: Epoch) -> Result<ClusterId, Failure> {
+    loop {
+        if let Some(value) = store.get(CLUSTER).await? {
+            let text = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+            return text
+                .ok_or_else(|| Failure::fatal(Kind::Corrupt, "the record of the cluster's identity is no UUID"));
+        }
+        let new = ClusterId::random();
+        let put = vec![(CLUSTER.to_owned(), new.to_string().into())];
+        let transaction = Transaction { expect: vec![(CLUSTER.to_owned(), None)], put, delete: Vec::new() };
+        if store.commit(epoch, transaction).await? == Committed::Done {
+            return Ok(new);
+        }
+    }
+}
