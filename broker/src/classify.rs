@@ -154,6 +154,12 @@ impl Symptom<'_> {
                     "{endpoint} is no S3 service: it answers with status {status} and something else than S3 would"
                 ),
             )),
+            // Whoever writes needs no object to be there: then it is the bucket that is missing, or the whole service.
+            404 if self.effect => Some((
+                Kind::FailedPrecondition,
+                Retry::Never,
+                format!("{endpoint} has no bucket '{}', or is no S3 service (status 404)", self.bucket),
+            )),
             404 => Some((Kind::NotFound, Retry::Never, "there is no such object".to_owned())),
             401 | 403 => Some((
                 Kind::PermissionDenied,

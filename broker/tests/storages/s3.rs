@@ -84,6 +84,15 @@ async fn a_refusal_without_a_reason_says_that_there_is_none() {
 }
 
 #[tokio::test]
+async fn a_write_to_what_is_not_found_misses_a_bucket_and_no_object() {
+    let server = Canned::http(vec![answer(404, "")]).await;
+    let storage = impatient(&format!("http://{}", server.address), 1).await;
+    let failure = storage.put("a", Bytes::new()).await.unwrap_err();
+    assert_eq!(failure.kind, Kind::FailedPrecondition);
+    assert!(failure.message.contains("has no bucket 'bucket'"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_service_that_slows_down_is_asked_again() {
     let server = Canned::http(vec![s3_error(503, "SlowDown"), s3_error(503, "SlowDown"), answer(200, "")]).await;
     let storage = impatient(&format!("http://{}", server.address), 3).await;
