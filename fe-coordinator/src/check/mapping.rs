@@ -10,7 +10,8 @@
 //! - `clean_tables`: at publish all local tables are dropped that the restore does not bring, whatever the selection.
 //!   A table that the restore makes or writes under an alias is one that it brings, and one that EXCLUDE names stays.
 //!   Views stay.
-//! - `clean_partitions`: the same for partitions of the existing tables that the restore writes into.
+//! - `clean_partitions`: the same for partitions of the existing tables that the restore writes into; their ranges do
+//!   not stand in the way.
 //! - `atomic_restore`: an existing table is replaced as a whole by a new one. The checks are those of any restore, but
 //!   PARTITION cannot be given, because partitions that are not brought go.
 //! - `force_replace`, with `atomic_restore`: a table that differs from the snapshot's is replaced nevertheless.
@@ -69,7 +70,7 @@ pub struct SnapshotTable {
 pub struct SnapshotPartition {
     /// Its definition.
     pub def: PartitionDef,
-    /// The version that the snapshot holds.
+    /// The version that it shows when it is restored: the snapshot's, or the initial one if there is no data.
     pub version: Version,
     /// Plain bytes of its tablets, each once.
     pub bytes: u64,

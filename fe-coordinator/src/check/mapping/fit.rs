@@ -3,24 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tabvault_common::failure::Failure;
-use tabvault_common::ids::PartitionId;
 use tabvault_common::schema::{PartitionRange, PartitionValue};
 
 use super::choose::ChosenTable;
 use super::schema::{WAY_OUT, same_definition};
-use super::{SnapshotPartition, SnapshotTables, Target, mismatch, replicas};
+use super::{SnapshotPartition, Target, mismatch, replicas};
 use crate::catalog::{CutPartition, CutTable, PreparePartition, PrepareTable};
 use crate::check::properties::RestoreProperties;
 use crate::check::ranges::{Occupied, PartitionKeys};
 
+/// What is to be made when the table is written into. Partitions that `clean_partitions` drops are in nobody's way.
+///
 /// # Errors
 /// `Mismatch` with the first difference.
-pub(super) fn fit(
-    snapshot: &SnapshotTables,
-    table: &ChosenTable<'_>,
-    here: &CutTable,
-    properties: &RestoreProperties,
-) -> Result<Target, Failure> {
+pub(super) fn fit(table: &ChosenTable<'_>, here: &CutTable, properties: &RestoreProperties) -> Result<Target, Failure> {
     let mut target = Target {
         index_map: same_definition(&here.def, &table.table.def)?,
         // As it is: the catalog holds it against the table, to see whether that changed meanwhile.
@@ -34,10 +30,16 @@ pub(super) fn fit(
         sources: Vec::new(),
         bytes: Vec::new(),
     };
+    let brought: BTreeSet<&str> =
+        table.partitions.iter().map(|&at| table.table.partitions[at].def.name.as_str()).collect();
+    let (stay, go): (Vec<&CutPartition>, Vec<&CutPartition>) = here.partitions.iter().partition(|p| {
+        let named = brought.contains(p.def.name.as_str()) || table.spared.contains(&p.def.name);
+        !properties.clean_partitions || !table.partitioned() || named
+    });
+    target.prepare.drop_partitions = go.iter().map(|p| p.id).collect();
     let keys = PartitionKeys::of(&here.def);
-    let occupied = Occupied::new(&keys, here.partitions.iter().map(|p| (p.def.name.as_str(), &p.def.range)));
-    let by_name: BTreeMap<&str, &CutPartition> = here.partitions.iter().map(|p| (p.def.name.as_str(), p)).collect();
-    let mut kept: BTreeSet<PartitionId> = BTreeSet::new();
+    let occupied = Occupied::new(&keys, stay.iter().map(|p| (p.def.name.as_str(), &p.def.range)));
+    let by_name: BTreeMap<&str, &CutPartition> = stay.iter().map(|p| (p.def.name.as_str(), *p)).collect();
     for &at in &table.partitions {
         let partition = &table.table.partitions[at];
         // The one partition of a table that is not partitioned has that table's name, whatever it is.
@@ -47,17 +49,10 @@ pub(super) fn fit(
             here.partitions.first()
         };
         let prepare = match local {
-            Some(local) => {
-                kept.insert(local.id);
-                replace(here, local, partition, &keys, properties)?
-            }
+            Some(local) => replace(here, local, partition, &keys, properties)?,
             None => add(here, partition, &occupied, properties)?,
         };
-        target.add(snapshot, (table.position, at), partition, prepare);
-    }
-    if properties.clean_partitions {
-        let goes = |p: &&CutPartition| !kept.contains(&p.id) && !table.spared.contains(&p.def.name);
-        target.prepare.drop_partitions = here.partitions.iter().filter(goes).map(|p| p.id).collect();
+        target.add((table.position, at), partition, prepare);
     }
     Ok(target)
 }
@@ -99,7 +94,7 @@ fn add(
         let (table, name, range) = (&here.def.name, &partition.def.name, shown(&partition.def.range));
         return Err(mismatch(format!(
             "Partition {name} of table {table} has conflict range with existing ranges: {range} overlaps partition \
-             {other}, so drop that first; or {WAY_OUT}"
+             {other}, so drop that first, or {WAY_OUT}"
         )));
     }
     let mut def = partition.def.clone();

@@ -1,7 +1,6 @@
 //! What becomes of one table: a new one, an existing one that is written into, or one that is replaced as a whole.
 
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::ids::Version;
 use tabvault_common::repo::info::Content;
 use tabvault_common::schema::TableDef;
 
@@ -24,7 +23,7 @@ pub(super) fn target(
 ) -> Result<Target, Failure> {
     check_snapshot(snapshot, table)?;
     let Some(here) = here else {
-        return Ok(new_table(snapshot, table, None, properties, notices));
+        return Ok(new_table(table, None, properties, notices));
     };
     check_state(here, "leave it out of the restore")?;
     if snapshot.content == Content::MetadataOnly {
@@ -37,31 +36,34 @@ pub(super) fn target(
             ),
         ));
     }
-    let fitted = fit(snapshot, table, here, properties);
+    let fitted = fit(table, here, properties);
     if !properties.atomic_restore {
         let target = fitted?;
         notice_dropped(&target, here, notices);
         return Ok(target);
     }
-    match fitted {
+    let fitted = match fitted {
         // What differs goes with the table.
-        Err(difference) if difference.kind == Kind::Mismatch && properties.force_replace => {}
-        fitted => drop(fitted?),
-    }
+        Err(difference) if difference.kind == Kind::Mismatch && properties.force_replace => None,
+        fitted => Some(fitted?),
+    };
     if table.in_part {
         return Err(invalid(format!(
             "atomic_restore replaces table {} as a whole: restore all of its partitions, or leave atomic_restore out",
             table.name
         )));
     }
-    let target = new_table(snapshot, table, Some(here), properties, notices);
+    let mut target = new_table(table, Some(here), properties, notices);
+    // Where the contents may be equal, the files that are here are used again.
+    for (new, old) in target.prepare.partitions.iter_mut().zip(fitted.iter().flat_map(|old| &old.prepare.partitions)) {
+        new.existing = old.existing;
+    }
     notice_lost(&target, here, notices);
     Ok(target)
 }
 
 /// The table as in the snapshot, under its new name; in place of `replaced` if that is given.
 fn new_table(
-    snapshot: &SnapshotTables,
     table: &ChosenTable<'_>,
     replaced: Option<&CutTable>,
     properties: &RestoreProperties,
@@ -89,23 +91,13 @@ fn new_table(
             def.name.clone_from(&table.name);
         }
         let prepare = PreparePartition { def, existing: None, version: partition.version };
-        target.add(snapshot, (table.position, at), partition, prepare);
+        target.add((table.position, at), partition, prepare);
     }
     target
 }
 
 impl Target {
-    pub(super) fn add(
-        &mut self,
-        snapshot: &SnapshotTables,
-        source: (usize, usize),
-        partition: &SnapshotPartition,
-        mut prepare: PreparePartition,
-    ) {
-        if snapshot.content == Content::MetadataOnly {
-            // Nothing will have been loaded into it.
-            prepare.version = Version::INITIAL;
-        }
+    pub(super) fn add(&mut self, source: (usize, usize), partition: &SnapshotPartition, prepare: PreparePartition) {
         self.prepare.partitions.push(prepare);
         self.sources.push(source);
         self.bytes.push(partition.bytes);

@@ -127,6 +127,18 @@ fn clean_partitions_drops_what_the_restore_does_not_bring_unless_exclude_names_i
 }
 
 #[test]
+fn what_clean_partitions_drops_is_in_nobodys_way() {
+    let mut shop = shop();
+    shop.tables[1].partitions[1].def.name = "other".into();
+    let orders = only(&[object("orders", &[], None)]);
+    assert_eq!(map(Some(&shop), orders.clone(), &properties()).unwrap_err().kind, Kind::Mismatch);
+    let properties = RestoreProperties { clean_partitions: true, ..properties() };
+    let plan = map(Some(&shop), orders, &properties).unwrap();
+    assert_eq!(made(&plan), "=orders(=p1,p2,=p3)");
+    assert_eq!(plan.prepare.tables[0].drop_partitions, [shop.tables[1].partitions[1].id]);
+}
+
+#[test]
 fn atomic_restore_replaces_a_table_as_a_whole() {
     let mut shop = shop();
     shop.tables[0].def.comment = "ours".into();
@@ -134,7 +146,8 @@ fn atomic_restore_replaces_a_table_as_a_whole() {
     shop.tables[1] = table("orders", &["p1", "p7"]);
     let properties = RestoreProperties { atomic_restore: true, ..properties() };
     let plan = map(Some(&shop), Selection::All, &properties).unwrap();
-    assert_eq!(made(&plan), "!items(items) !orders(p1,p2,p3)");
+    // What is here already is named, so that its files are used again.
+    assert_eq!(made(&plan), "!items(=items) !orders(=p1,p2,p3)");
     assert_eq!(plan.prepare.tables[0].def, TableDef { replication_num: 2, ..snapshot().tables[0].def.clone() });
     assert_eq!(plan.prepare.tables[0].partitions[0].def.replication_num, 2);
     assert_eq!(
@@ -162,7 +175,7 @@ fn force_replace_replaces_what_differs() {
         assert_eq!(map(Some(&shop), Selection::All, &atomic).unwrap_err().kind, Kind::Mismatch);
         let forced = RestoreProperties { force_replace: true, ..atomic };
         let plan = map(Some(&shop), Selection::All, &forced).unwrap();
-        assert_eq!(made(&plan), "!items(items) !orders(p1,p2,p3)");
+        assert_eq!(made(&plan), "!items(=items) !orders(p1,p2,p3)");
         assert_eq!(plan.prepare.tables[1].partitions[0].def.range, partition("p1").range);
     }
     let forced =

@@ -141,14 +141,6 @@ fn views_come_unless_they_are_left_out() {
 }
 
 #[test]
-fn definitions_alone_make_tables_without_loads() {
-    let mut snapshot = snapshot();
-    snapshot.content = Content::MetadataOnly;
-    let plan = map_restore(&snapshot, None, &request(Selection::All), &properties(), &plenty()).unwrap();
-    assert!(plan.prepare.tables.iter().flat_map(|t| &t.partitions).all(|p| p.version == Version::INITIAL));
-}
-
-#[test]
 fn a_table_without_partitions_yet_is_made_as_such() {
     let mut snapshot = snapshot();
     snapshot.tables = vec![SnapshotTable { def: def("empty", true), partitions: Vec::new() }];

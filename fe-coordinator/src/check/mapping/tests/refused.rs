@@ -218,7 +218,7 @@ fn a_partition_that_does_not_fit_is_named() {
             false,
             format!(
                 "Partition p2 of table orders has conflict range with existing ranges: [(\"2024-01-02\"), \
-                 (\"2024-01-03\")) overlaps partition other, so drop that first; or {way}"
+                 (\"2024-01-03\")) overlaps partition other, so drop that first, or {way}"
             ),
         ),
         (
@@ -292,6 +292,7 @@ fn definitions_alone_never_empty_a_table() {
                    restore it under another name with AS, or drop it first";
     let refusal = map_restore(&snapshot, Some(&shop()), &request, &properties(), &plenty()).unwrap_err();
     assert_eq!(refusal, Failure::fatal(Kind::FailedPrecondition, message));
+    assert!(map_restore(&snapshot, None, &request, &properties(), &plenty()).is_ok());
 }
 
 #[test]
