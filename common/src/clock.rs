@@ -132,6 +132,7 @@ mod tests {
             let clock = clock.clone();
             async move { clock.sleep(Duration::from_secs(5)).await }
         });
+        tokio::task::yield_now().await;
         clock.advance(Duration::from_secs(4));
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
