@@ -1,0 +1,143 @@
+//! Loads.
+
+use tabvault_common::clock::{Clock, Time};
+use tabvault_common::failure::{Kind, Retry};
+use tabvault_common::ids::{JobUuid, Version};
+use tabvault_common::task::TabletTotals;
+use tabvault_fe_coordinator::catalog::Catalog;
+use tabvault_fe_coordinator::catalog::conformance::{partition, table};
+
+use super::common::{Home, backends, everywhere};
+
+async fn home() -> Home {
+    let home = Home::with_database().await;
+    home.create(table("t"), &[partition("p", 0, 10), partition("q", 10, 20)]).await.unwrap();
+    home
+}
+
+#[tokio::test]
+async fn a_committed_load_is_the_next_version_with_its_sizes() {
+    let home = home().await;
+    home.make_all().await;
+    let load = JobUuid::random();
+    let plan = home.catalog.begin_load(load, "d", "t", Some("p")).await.unwrap();
+    assert_eq!((plan.version, plan.buckets, plan.tablets.len()), (Version(2), 2, 4));
+    let before = home.catalog.table("d", "t").await.unwrap();
+    assert_eq!(before.partitions[0].visible_version, Version::INITIAL, "not visible before it is committed");
+    home.clock.advance(std::time::Duration::from_secs(9));
+    assert_eq!(home.catalog.commit_load(load, &everywhere(&plan, 50)).await.unwrap(), Version(2));
+
+    let home = home.reopen();
+    let shown = home.catalog.show_partitions("d", "t").await.unwrap();
+    let p = &shown[0];
+    assert_eq!((p.visible_version, p.data_size, p.file_count), (Version(2), 4 * 50, 4 * 2));
+    assert_eq!(p.visible_version_time, home.clock.now());
+    assert_ne!(p.visible_version_time, Time(1_753_970_521_042));
+    assert_eq!(shown[1].visible_version, Version::INITIAL, "the other partition is untouched");
+    for tablet in home.catalog.tablets(plan.partition).await.unwrap() {
+        for replica in tablet.replicas {
+            assert_eq!((replica.version, replica.data_size, replica.file_count), (Version(2), 50, 2));
+        }
+    }
+    let views = home.catalog.show_tablets("d", "t", Some("p"), None, 99).await.unwrap();
+    assert!(views.iter().all(|view| view.version_count == 2));
+}
+
+#[tokio::test]
+async fn one_load_runs_on_a_partition_at_a_time() {
+    let home = home().await;
+    let catalog = &home.catalog;
+    let (one, other) = (JobUuid::random(), JobUuid::random());
+    let plan = catalog.begin_load(one, "d", "t", Some("p")).await.unwrap();
+    let refusal = catalog.begin_load(other, "d", "t", Some("p")).await.unwrap_err();
+    assert_eq!((refusal.kind, refusal.retry), (Kind::Busy, Retry::Safe));
+    assert!(refusal.message.contains("another load"), "{refusal}");
+    assert_eq!(catalog.begin_load(one, "d", "t", Some("p")).await.unwrap(), plan, "asked again, the same answer");
+    assert_eq!(catalog.begin_load(one, "d", "t", Some("q")).await.unwrap_err().kind, Kind::FailedPrecondition);
+    catalog.begin_load(other, "d", "t", Some("q")).await.unwrap();
+    catalog.abort_load(one);
+    catalog.abort_load(other);
+    assert_eq!(catalog.commit_load(one, &everywhere(&plan, 1)).await.unwrap_err().kind, Kind::NotFound);
+    let again = catalog.begin_load(other, "d", "t", Some("p")).await.unwrap();
+    assert_eq!(again.version, Version(2), "an aborted load uses no version up");
+}
+
+#[tokio::test]
+async fn a_load_that_ran_at_a_crash_is_forgotten() {
+    let home = home().await;
+    let load = JobUuid::random();
+    let plan = home.catalog.begin_load(load, "d", "t", Some("p")).await.unwrap();
+    let home = home.reopen();
+    assert_eq!(home.catalog.commit_load(load, &everywhere(&plan, 1)).await.unwrap_err().kind, Kind::NotFound);
+    let again = home.catalog.begin_load(JobUuid::random(), "d", "t", Some("p")).await.unwrap();
+    assert_eq!(again.version, plan.version);
+}
+
+#[tokio::test]
+async fn a_replica_that_took_no_part_stays_behind_and_a_tablet_without_any_refuses_the_load() {
+    let home = home().await;
+    home.make_all().await;
+    let load = JobUuid::random();
+    let plan = home.catalog.begin_load(load, "d", "t", Some("p")).await.unwrap();
+    let first = plan.tablets[0].tablet;
+    let mut took = everywhere(&plan, 1);
+    took.retain(|replica| replica.tablet != first);
+    let refusal = home.catalog.commit_load(load, &took).await.unwrap_err();
+    assert!(refusal.message.contains(&format!("no replica of tablet {first} took part")), "{refusal}");
+    assert_eq!(home.catalog.table("d", "t").await.unwrap().partitions[0].visible_version, Version::INITIAL);
+
+    home.catalog.begin_load(load, "d", "t", Some("p")).await.unwrap();
+    let behind = plan.tablets[0].replicas[0].backend;
+    let mut took = everywhere(&plan, 1);
+    took.retain(|replica| replica.tablet != first || replica.backend != behind);
+    home.catalog.commit_load(load, &took).await.unwrap();
+    let tablets = home.catalog.tablets(plan.partition).await.unwrap();
+    let versions: Vec<_> = tablets[0].replicas.iter().map(|replica| replica.version).collect();
+    assert_eq!(versions, [Version::INITIAL, Version(2)]);
+}
+
+#[tokio::test]
+async fn a_load_makes_tablets_that_were_not_made_yet() {
+    let home = home().await;
+    home.load("t", Some("p"), 1).await;
+    home.load("t", Some("q"), 1).await;
+    for room in backends(3) {
+        assert!(home.catalog.unmade_tablets(room.backend, 9).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn tablets_made_after_a_load_keep_its_version() {
+    let home = home().await;
+    let backend = backends(1)[0].backend;
+    let asked = home.catalog.unmade_tablets(backend, 99).await.unwrap();
+    home.load("t", Some("p"), 1).await;
+    home.catalog.made(backend, &asked.iter().map(|tablet| tablet.tablet).collect::<Vec<_>>()).await.unwrap();
+    let views = home.catalog.show_tablets("d", "t", Some("p"), None, 99).await.unwrap();
+    assert!(views.iter().all(|view| view.version == Version(2)));
+}
+
+#[tokio::test]
+async fn a_load_into_a_partition_that_is_dropped_meanwhile_is_refused() {
+    let home = home().await;
+    let load = JobUuid::random();
+    let plan = home.catalog.begin_load(load, "d", "t", Some("p")).await.unwrap();
+    home.catalog.drop_partition("d", "t", "p").await.unwrap();
+    let refusal = home.catalog.commit_load(load, &everywhere(&plan, 1)).await.unwrap_err();
+    assert!(refusal.message.contains("dropped meanwhile"), "{refusal}");
+}
+
+#[tokio::test]
+async fn sizes_known_from_elsewhere_are_noted() {
+    let home = home().await;
+    let part = home.catalog.table("d", "t").await.unwrap().partitions[0].clone();
+    let tablets = home.catalog.tablets(part.id).await.unwrap();
+    let totals: Vec<_> =
+        tablets.iter().map(|tablet| TabletTotals { tablet: tablet.tablet, files: 3, bytes: 30 }).collect();
+    home.catalog.set_sizes(part.id, &totals).await.unwrap();
+    let shown = home.catalog.show_partitions("d", "t").await.unwrap();
+    assert_eq!((shown[0].data_size, shown[0].file_count), (120, 12));
+    assert_eq!(home.catalog.show_tables("d").await.unwrap()[0].data_size, 120);
+    let views = home.catalog.show_tablets("d", "t", Some("p"), None, 99).await.unwrap();
+    assert!(views.iter().all(|view| (view.data_size, view.file_count) == (30, 3)));
+}
