@@ -107,9 +107,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<bool> {
     match fs::rename(from, to) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
-        Err(error) => {
-            Err(Failure::io(format_args!("rename {} to {}", from.display(), to.display()), &error))
-        }
+        Err(error) => Err(Failure::io(format_args!("rename {} to {}", from.display(), to.display()), &error)),
     }
 }
 

@@ -48,8 +48,7 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Tasks of many tablets are large; the coordinator's limits on tablets per task keep them below this.
 const MAX_MESSAGE: usize = 64 << 20;
 /// Pauses between rounds over all addresses.
-const PAUSES: Policy =
-    Policy { attempts: u32::MAX, base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+const PAUSES: Policy = Policy { attempts: u32::MAX, base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
 /// See the module.
 pub(crate) struct Session {
@@ -219,10 +218,7 @@ impl Session {
 }
 
 /// Puts a message on its way; fails when the stream is gone.
-async fn send(
-    up: &mpsc::Sender<v1::AgentMessage>,
-    message: v1::agent_message::Message,
-) -> Result<(), Failure> {
+async fn send(up: &mpsc::Sender<v1::AgentMessage>, message: v1::agent_message::Message) -> Result<(), Failure> {
     let message = v1::AgentMessage { message: Some(message) };
     up.send(message).await.map_err(|_| Failure::transient(Kind::Unreachable, "the stream to the coordinator has ended"))
 }

@@ -127,12 +127,8 @@ impl State {
     pub(crate) fn accept(&self, cluster: ClusterId, epoch: Epoch, backend: BackendId) -> Result<(), Failure> {
         self.check(cluster, epoch)?;
         let before = self.now();
-        let after = Remembered {
-            cluster: Some(cluster),
-            backend: Some(backend),
-            highest_epoch: epoch,
-            ..before.clone()
-        };
+        let after =
+            Remembered { cluster: Some(cluster), backend: Some(backend), highest_epoch: epoch, ..before.clone() };
         if after == before { Ok(()) } else { self.write(&after) }
     }
 
@@ -186,7 +182,10 @@ mod tests {
         drop(state);
         let state = State::open(dir.path()).unwrap();
         assert_eq!(state.now(), before);
-        assert_eq!((before.cluster, before.backend, before.highest_epoch), (Some(cluster), Some(BackendId(3)), Epoch(7)));
+        assert_eq!(
+            (before.cluster, before.backend, before.highest_epoch),
+            (Some(cluster), Some(BackendId(3)), Epoch(7))
+        );
         assert!(!state.rebooted());
     }
 

@@ -39,8 +39,7 @@ fn available(shared: &Shared) -> Result<u64, Failure> {
     for root in 0..shared.work.count() {
         let dir = shared.work.root(root)?;
         let look = std::fs::metadata(dir);
-        let device =
-            look.map_err(|error| Failure::io(format_args!("look at {}", dir.display()), &error))?.dev();
+        let device = look.map_err(|error| Failure::io(format_args!("look at {}", dir.display()), &error))?.dev();
         if disks.insert(device) {
             sum = sum.saturating_add(durable::free_space(dir)?.available);
         }

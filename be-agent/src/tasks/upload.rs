@@ -28,9 +28,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use tabvault_broker::storage::Storage;
 use tabvault_common::repo::FORMAT_VERSION;
-use tabvault_common::repo::manifest::{
-    EncodedManifest, FileLocation, ManifestHeader, ManifestTablet, ManifestWriter,
-};
+use tabvault_common::repo::manifest::{EncodedManifest, FileLocation, ManifestHeader, ManifestTablet, ManifestWriter};
 use tabvault_common::task::{TaskResult, Upload};
 
 use crate::context::TaskContext;

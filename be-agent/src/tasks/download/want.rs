@@ -117,20 +117,21 @@ fn select(
                 packs.insert(pack.path.clone(), pack);
             }
             ManifestRecord::Tablet(tablet) => current = missing.remove(&tablet.identity).unwrap_or_default(),
-            ManifestRecord::File(file) => wants.extend(current.iter().zip(wants.len()..).map(|(target, number)| Want {
-                target: *target,
-                root: targets[*target].root,
-                dir: Arc::clone(&dirs[*target]),
-                temporary: targets[*target].temporary.join(number.to_string()),
-                file: file.clone(),
-            })),
+            ManifestRecord::File(file) => {
+                wants.extend(current.iter().zip(wants.len()..).map(|(target, number)| Want {
+                    target: *target,
+                    root: targets[*target].root,
+                    dir: Arc::clone(&dirs[*target]),
+                    temporary: targets[*target].temporary.join(number.to_string()),
+                    file: file.clone(),
+                }))
+            }
         }
     }
     match missing.keys().next() {
         None => Ok((wants, packs)),
         Some(identity) => {
-            let message =
-                format!("{path} does not hold tablet {} at version {}", identity.tablet, identity.version);
+            let message = format!("{path} does not hold tablet {} at version {}", identity.tablet, identity.version);
             Err(Failure::fatal(Kind::NotFound, message))
         }
     }

@@ -56,9 +56,7 @@ async fn stream(job: &Job, source: Source, path: &str) -> Result<Sums> {
     loop {
         context.progress.add_done(piece.plain);
         metrics::counter!("tabvault_agent_bytes_uploaded_total").increment(piece.stored.len() as u64);
-        let written = async {
-            if piece.stored.is_empty() { Ok(()) } else { writer.write(piece.stored).await }
-        };
+        let written = async { if piece.stored.is_empty() { Ok(()) } else { writer.write(piece.stored).await } };
         match piece.rest {
             Rest::More(source) => ((), piece) = futures::try_join!(written, next(context, source))?,
             Rest::Done(sums) => {
@@ -99,8 +97,7 @@ impl Source {
             file.rewind()?;
             Ok((file, sample))
         });
-        let (file, sample) =
-            sampled.map_err(|error| Failure::io(format_args!("read {}", path.display()), &error))?;
+        let (file, sample) = sampled.map_err(|error| Failure::io(format_args!("read {}", path.display()), &error))?;
         let shrinks = codec::is_worth_compressing(&sample, compression);
         let encoder = StreamEncoder::new(if shrinks { compression } else { Compression::None }, size)?;
         Ok(Self { file, path, size, encoder })

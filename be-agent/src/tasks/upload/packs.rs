@@ -83,8 +83,7 @@ fn fill(job: &Job, places: &[usize], from: usize) -> Result<(Pack, Vec<(usize, M
         }
         let file = &job.plan.files[*place];
         let local = job.plan.local(file);
-        let plain =
-            fs::read(&local).map_err(|error| Failure::io(format_args!("read {}", local.display()), &error))?;
+        let plain = fs::read(&local).map_err(|error| Failure::io(format_args!("read {}", local.display()), &error))?;
         if plain.len() as u64 != file.size {
             let (found, expected) = (plain.len(), file.size);
             let message = format!("read {}: it has {found} bytes instead of {expected}", local.display());

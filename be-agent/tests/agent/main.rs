@@ -1,0 +1,11 @@
+//! The agent from outside: a coordinator that the test plays, a store that it can hold back, a directory as repository.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, unreachable_pub, missing_docs)]
+
+mod cluster;
+mod coordinator;
+mod damage;
+mod resume;
+mod round_trip;
+mod session;
+mod store;
+mod tasks;
