@@ -1,0 +1,243 @@
+//! The tablets of one load, from the first file to the commit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tabvault_common::digest::Hasher;
+use tabvault_common::durable::{self, SyncFs};
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::ids::{JobUuid, Version};
+use tabvault_common::task::LoadedTablet;
+use tokio::sync::OwnedMutexGuard;
+
+use super::super::Inner;
+use super::super::entry::{DataName, Entry};
+use super::super::index::{self, MAX_ENTRIES, Rowset};
+use super::super::parallel::{self, Stop};
+use super::super::path::TreePath;
+use super::super::tablet::{State, Tablet};
+use super::{answer, bucket_of};
+use crate::store::Result;
+
+/// A tablet that takes part, and the right to change it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    tablet: Arc<Tablet>,
+    _change: OwnedMutexGuard<()>,
+    state: State,
+    bucket: u32,
+    /// Entries taken so far; the next one's number.
+    taken: u64,
+}
+
+impl Slot {
+    pub(super) fn new(tablet: Arc<Tablet>, change: OwnedMutexGuard<()>, state: State, bucket: u32) -> Self {
+        Self { tablet, _change: change, state, bucket, taken: 0 }
+    }
+}
+
+/// The tablets of one load. Dropped before the end, it removes what was copied.
+#[derive(Debug)]
+pub(super) struct Batch {
+    inner: Arc<Inner>,
+    job: JobUuid,
+    version: Version,
+    buckets: u32,
+    slots: Vec<Slot>,
+    by_bucket: HashMap<u32, usize>,
+    /// The directories in which what is visible so far lies.
+    directories: HashSet<Vec<u8>>,
+    /// Those of them at which the source has a file or a link.
+    covered: Vec<TreePath>,
+    /// One per root that is written to.
+    syncs: Vec<SyncFs>,
+    /// Directories of data files that no index names yet.
+    unnamed: Vec<PathBuf>,
+}
+
+/// Where an entry of the source goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Which tablet.
+    pub(super) slot: usize,
+    /// The name of its data file, should it have one.
+    pub(super) data: DataName,
+}
+
+impl Batch {
+    pub(super) fn new(inner: Arc<Inner>, job: JobUuid, version: Version, buckets: u32, slots: Vec<Slot>) -> Self {
+        let by_bucket = slots.iter().enumerate().map(|(index, slot)| (slot.bucket, index)).collect();
+        let (directories, covered, syncs, unnamed) = (HashSet::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { inner, job, version, buckets, slots, by_bucket, directories, covered, syncs, unnamed }
+    }
+
+    /// Makes the directories for data files, and learns where files lie so far. Blocks.
+    pub(super) fn prepare(&mut self) -> Result<()> {
+        let roots: HashSet<usize> = self.slots.iter().map(|slot| slot.tablet.root).collect();
+        for root in roots.into_iter().filter_map(|root| self.inner.roots.get(root)) {
+            self.syncs.push(SyncFs::open(&root.data)?);
+        }
+        for slot in &self.slots {
+            let dir = slot.tablet.rowset_dir(self.version, self.job);
+            durable::remove_dir_all(&dir)?;
+            self.unnamed.push(dir.clone());
+            let dir = dir.join("files");
+            fs::create_dir_all(&dir)
+                .map_err(|error| Failure::io(format_args!("create directory {}", dir.display()), &error))?;
+            for entry in slot.tablet.view(&slot.state, self.before())?.entries() {
+                for above in entry.path().ancestors() {
+                    if !self.directories.contains(above) {
+                        self.directories.insert(above.to_vec());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn before(&self) -> Version {
+        Version(self.version.0 - 1)
+    }
+
+    /// Whether the entry at `path` goes into one of this agent's tablets.
+    pub(super) fn takes(&self, path: &[u8]) -> bool {
+        self.by_bucket.contains_key(&bucket_of(path, self.buckets))
+    }
+
+    /// Refuses more entries than the tablets together may take, before they fill the memory.
+    pub(super) fn check_size(&self, entries: usize) -> Result<()> {
+        let limit = MAX_ENTRIES.saturating_mul(self.slots.len() as u64);
+        if entries as u64 <= limit {
+            return Ok(());
+        }
+        let message =
+            format!("more than {limit} files are for the tablets of this backend: spread the table over more buckets");
+        Err(Failure::fatal(Kind::ResourceExhausted, message))
+    }
+
+    /// Where the entry at `path` goes; `None` if it is for other agents. Every entry of the source is asked for once,
+    /// in an order that depends on the source only, so that replicas name their data files alike.
+    pub(super) fn place(&mut self, path: &TreePath) -> Result<Option<Place>> {
+        let Some(index) = self.by_bucket.get(&bucket_of(path.as_bytes(), self.buckets)).copied() else {
+            return Ok(None);
+        };
+        let Some(slot) = self.slots.get_mut(index) else { return Ok(None) };
+        slot.taken += 1;
+        if slot.taken > MAX_ENTRIES {
+            let message = format!(
+                "tablet {} gets more than {MAX_ENTRIES} files: spread the table over more buckets",
+                slot.tablet.id
+            );
+            return Err(Failure::fatal(Kind::ResourceExhausted, message));
+        }
+        Ok(Some(Place { slot: index, data: DataName { version: self.version, number: slot.taken } }))
+    }
+
+    /// Takes note that the source has something else than a directory at `path`, whosever it is.
+    pub(super) fn note_leaf(&mut self, path: &TreePath) {
+        if self.directories.contains(path.as_bytes()) {
+            self.covered.push(path.clone());
+        }
+    }
+
+    /// The file to copy into.
+    pub(super) fn data_path(&self, place: Place) -> Result<PathBuf> {
+        let slot = self.slots.get(place.slot);
+        let slot = slot.ok_or_else(|| Failure::fatal(Kind::Internal, "a file was placed in no tablet"))?;
+        Ok(slot.tablet.rowset_dir(self.version, self.job).join(place.data.to_string()))
+    }
+
+    /// Makes what was copied durable and then, tablet by tablet, part of it. Blocks.
+    pub(super) fn commit(mut self, brought: Vec<(Place, Entry)>, stop: &Stop) -> Result<Vec<LoadedTablet>> {
+        let mut by_slot: BTreeMap<usize, Vec<Entry>> = (0..self.slots.len()).map(|slot| (slot, Vec::new())).collect();
+        for (place, entry) in brought {
+            by_slot.entry(place.slot).or_default().push(entry);
+        }
+        for sync in self.syncs.drain(..) {
+            sync.sync()?;
+        }
+        let this = &self;
+        let committed = parallel::map(
+            by_slot.into_iter().collect(),
+            stop,
+            || (),
+            |(), (slot, brought)| this.commit_slot(slot, brought).map(|answer| (slot, answer)),
+        );
+        // One tablet's failure does not undo the others' commits: the directories that an index names stay.
+        let (version, job) = (self.version, self.job);
+        let named = |slot: &Slot| slot.tablet.state().rowsets.get(&version).is_some_and(|rowset| rowset.job == job);
+        self.unnamed =
+            self.slots.iter().filter(|slot| !named(slot)).map(|slot| slot.tablet.rowset_dir(version, job)).collect();
+        Ok(committed?.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn commit_slot(&self, index: usize, mut brought: Vec<Entry>) -> Result<LoadedTablet> {
+        let slot =
+            self.slots.get(index).ok_or_else(|| Failure::fatal(Kind::Internal, "a file was placed in no tablet"))?;
+        let tablet = &slot.tablet;
+        let mut view = tablet.view(&slot.state, self.before())?;
+        brought.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+        let mut hasher = Hasher::new();
+        let mut stored_bytes = 0;
+        for entry in &mut brought {
+            entry.hash_into(&mut hasher);
+            let Entry::File { path, size, digest, data, .. } = entry else { continue };
+            match view.get(path) {
+                // What did not change is stored once.
+                Some(Entry::File { digest: had, size: had_size, data: there, .. })
+                    if had == digest && had_size == size =>
+                {
+                    let copy = tablet.rowset_dir(self.version, self.job).join(data.to_string());
+                    durable::remove_file(&copy)?;
+                    *data = *there;
+                }
+                _ => stored_bytes += *size,
+            }
+        }
+        let loaded_files = brought.iter().filter(|entry| entry.counts()).count() as u64;
+        let loaded_bytes = brought.iter().map(Entry::size).sum();
+        let mut entries: BTreeMap<TreePath, Entry> = BTreeMap::new();
+        for path in self.covered.iter().flat_map(|covered| view.beneath(covered)) {
+            entries.insert(path.clone(), Entry::Gone { path });
+        }
+        entries.extend(brought.into_iter().map(|entry| (entry.path().clone(), entry)));
+        for entry in entries.values() {
+            view.apply(tablet.id, entry.clone())?;
+        }
+        let (files, bytes) = view.totals();
+        let digest = hasher.finish();
+        let rowset = Rowset { job: self.job, digest, loaded_files, loaded_bytes, files, bytes, stored_bytes };
+        self.write(slot, &index::encode(entries.values(), Some(rowset))?, rowset)?;
+        Ok(answer(tablet.id, &rowset))
+    }
+
+    /// The commit of one tablet.
+    fn write(&self, slot: &Slot, index: &[u8], rowset: Rowset) -> Result<()> {
+        let tablet = &slot.tablet;
+        let replaced = slot.state.rowsets.get(&self.version);
+        // Nobody may be looking at what is replaced. Whoever pins a version that was there before is not disturbed.
+        let _unpinned = replaced.map(|_| tablet.pins.blocking_write());
+        durable::write_file(&tablet.index_path(self.version), index)?;
+        tablet.state().rowsets.insert(self.version, rowset);
+        if let Some(old) = replaced {
+            let old = tablet.rowset_dir(self.version, old.job);
+            if let Err(failure) = durable::remove_dir_all(&old) {
+                // Committed all the same; opening the root removes it.
+                tracing::warn!(tablet = tablet.id.0, %failure, "leave the files of a replaced load behind");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        for dir in &self.unnamed {
+            if let Err(failure) = durable::remove_dir_all(dir) {
+                tracing::warn!(%failure, "leave the files of a load that failed behind until the store is opened again");
+            }
+        }
+    }
+}
