@@ -16,6 +16,10 @@
 //! | `work_dir` | `snapshot/`, `reuse/` and `download/` of every data root |
 //! | `journal` | what an upload has finished, so that a restarted agent sends only the rest |
 //! | `state` | what the agent remembers of its cluster |
+//!
+//! Through the `metrics` facade: the gauges `tabvault_agent_attached` and `tabvault_agent_tasks`, the counters
+//! `tabvault_agent_tasks_ended_total{kind,outcome}` and `tabvault_agent_bytes_{uploaded,downloaded,reused}_total`, where
+//! uploaded and downloaded bytes are stored ones.
 
 pub mod agent;
 pub mod config;

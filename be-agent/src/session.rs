@@ -99,10 +99,14 @@ impl Session {
             for address in &self.config.fe {
                 match Box::pin(self.attach(address)).await {
                     Ok(attached) => {
-                        failed = 0;
                         self.welcome(address);
+                        let began = self.config.clock.now();
                         let end = Box::pin(self.converse(attached)).await;
                         self.detached(address, end);
+                        // A coordinator that welcomes and hangs up at once is not dialled without pause.
+                        if began.until(self.config.clock.now()) >= PAUSES.cap {
+                            failed = 0;
+                        }
                     }
                     Err(failure) => self.detached(address, failure),
                 }
@@ -178,7 +182,13 @@ impl Session {
         }
         let state = Arc::clone(&self.state);
         let accepted = tokio::task::spawn_blocking(move || state.accept(cluster, epoch, backend));
-        accepted.await.unwrap_or_else(|error| Err(broken(error)))
+        accepted.await.unwrap_or_else(|error| Err(broken(error)))?;
+        self.status.send_modify(|status| {
+            status.cluster = Some(cluster);
+            status.backend = Some(backend);
+            status.highest_epoch = epoch;
+        });
+        Ok(())
     }
 
     /// Both directions, until one ends; says why.
@@ -194,12 +204,7 @@ impl Session {
         let now = self.state.now();
         tracing::info!(address, backend = now.backend.map(|id| id.0), epoch = now.highest_epoch.0, "attached");
         metrics::gauge!("tabvault_agent_attached").set(1.0);
-        self.status.send_modify(|status| {
-            status.cluster = now.cluster;
-            status.backend = now.backend;
-            status.highest_epoch = now.highest_epoch;
-            status.attached_to = Some(address.to_owned());
-        });
+        self.status.send_modify(|status| status.attached_to = Some(address.to_owned()));
     }
 
     fn detached(&self, address: &str, failure: Failure) {

@@ -36,6 +36,8 @@ pub(crate) use results::Results;
 const INBOX: usize = 4096;
 /// Jobs that may be dealt with at once.
 const MAX_JOBS: usize = 1024;
+/// Reports that may wait to be acknowledged; further tasks are ignored, and the coordinator sends them again.
+const MAX_REPORTS: usize = 65_536;
 
 /// See the module.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ pub(crate) struct Worker {
 /// What is to be done for a job.
 #[derive(Debug)]
 enum Message {
-    Task(Task),
+    Task(Box<Task>),
     End(JobEnd),
     Shutdown,
 }
@@ -70,7 +72,11 @@ impl Worker {
     /// Takes a task. What becomes of it is reported.
     pub(crate) fn submit(self: &Arc<Self>, task: Task) {
         let key = task.key;
-        if self.send(key.job, Message::Task(task)).is_err() {
+        if self.results.len() >= MAX_REPORTS {
+            tracing::warn!(%key, "ignored a task: too many reports wait to be acknowledged");
+            return;
+        }
+        if self.send(key.job, Message::Task(Box::new(task))).is_err() {
             self.results.store(busy(key));
         }
     }

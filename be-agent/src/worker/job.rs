@@ -52,7 +52,7 @@ impl JobLoop {
     pub(super) async fn run(mut self) {
         while let Some(message) = self.messages.recv().await {
             match message {
-                Message::Task(task) => self.take(task).await,
+                Message::Task(task) => self.take(*task).await,
                 Message::End(end) => {
                     self.end(end).await;
                     if self.worker.retire(self.job, &self.messages) {
@@ -160,7 +160,7 @@ impl JobLoop {
     }
 
     async fn abort_all(&mut self) {
-        for (_, attempt) in &self.tasks {
+        for attempt in self.tasks.values() {
             attempt.stop.cancel();
             attempt.body.abort();
         }

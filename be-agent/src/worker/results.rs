@@ -10,8 +10,7 @@ use tokio::sync::watch;
 /// Every report carries the number of its last wish to be sent; a connection sends what is above the last number it
 /// has sent, so that a new connection sends all of them.
 ///
-/// Bounded by the tasks that the coordinator has under way on this agent: each has at most one report here, and all go
-/// with their job.
+/// Of every task at most one report is kept, and all go with their job.
 #[derive(Debug)]
 pub(crate) struct Results {
     inner: Mutex<Inner>,
@@ -73,6 +72,11 @@ impl Results {
     /// Forgets all reports of a job.
     pub(crate) fn forget_job(&self, job: JobUuid) {
         self.locked().reports.retain(|key, _| key.job != job);
+    }
+
+    /// How many reports wait to be acknowledged.
+    pub(crate) fn len(&self) -> usize {
+        self.locked().reports.len()
     }
 
     /// The next report to send on a connection that has sent those up to `sent`, with its number.

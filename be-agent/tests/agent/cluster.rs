@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tabvault_be_agent::agent::{Agent, AgentHandle};
 use tabvault_be_agent::config::{AgentConfig, StorageOpener};
+use tabvault_be_agent::load::LoadStore;
 use tabvault_broker::faults::Faults;
 use tabvault_broker::open::Options;
 use tabvault_common::access::StorageAccess;
@@ -29,6 +30,7 @@ pub struct Cluster {
     pub id: ClusterId,
     pub coordinator: Coordinator,
     pub store: Arc<DirStore>,
+    pub loads: Option<Arc<dyn LoadStore>>,
     pub agent: Option<AgentHandle>,
     pub faults: Faults,
     pub config: AgentConfig,
@@ -59,7 +61,7 @@ impl Cluster {
             ..AgentConfig::default()
         };
         change(&mut config);
-        let mut cluster = Self { dir, id, coordinator, store, agent: None, faults, config };
+        let mut cluster = Self { dir, id, coordinator, store, loads: None, agent: None, faults, config };
         let stream = cluster.start_agent().await;
         // The stream is there when Hello was heard; the agent is attached when it has heard the answer.
         soon("the attachment", cluster.agent().wait_attached()).await.unwrap();
@@ -68,7 +70,7 @@ impl Cluster {
 
     /// Starts the agent, which must not run.
     pub async fn start_agent(&mut self) -> Stream {
-        let agent = Agent::start(self.config.clone(), Arc::clone(&self.store) as _, None).await.unwrap();
+        let agent = Agent::start(self.config.clone(), Arc::clone(&self.store) as _, self.loads.clone()).await.unwrap();
         self.agent = Some(agent);
         self.coordinator.stream().await
     }
@@ -92,13 +94,13 @@ impl Cluster {
     /// All objects in the repository with their bytes.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let root = self.repository_dir();
-        let files = walkdir::WalkDir::new(&root).into_iter().filter_map(Result::ok);
+        let files = walkdir::WalkDir::new(root.join("__data")).into_iter().filter_map(Result::ok);
         let files = files.filter(|entry| entry.file_type().is_file());
         let named = files.map(|entry| {
             let path = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
             (path, std::fs::read(entry.path()).unwrap())
         });
-        named.filter(|(path, _)| path.starts_with("__data/")).collect()
+        named.collect()
     }
 
     pub fn identity(&self, tablet: TabletId) -> TabletIdentity {

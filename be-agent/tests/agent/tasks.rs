@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_trait::async_trait;
+use tabvault_be_agent::load::LoadStore;
+use tabvault_be_agent::progress::Progress;
+use tabvault_be_agent::store::Result;
 use tabvault_common::failure::{Kind, Retry};
 use tabvault_common::ids::{JobUuid, SchemaHash, TabletId, Version};
 use tabvault_common::task::{
-    DropTablets, Export, ExportStep, MakeSnapshot, TabletTotals, TabletVersion, TaskBody, TaskResult,
+    DropTablets, Export, ExportStep, Load, LoadedTablet, MakeSnapshot, TabletTotals, TabletVersion, TaskBody,
+    TaskResult,
 };
 
 use crate::cluster::{Cluster, VERSION, at, create, done, key, noise, snapshot, task};
@@ -57,7 +63,7 @@ async fn a_higher_attempt_waits_until_the_lower_has_stopped_and_takes_its_place(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_is_a_failure_of_that_task_alone() {
+async fn a_panic_in_the_store_is_a_failure_of_that_tablet_alone() {
     let (cluster, mut stream) = Cluster::start().await;
     let job = JobUuid::random();
     cluster.store.fill(TABLET, VERSION, &BTreeMap::new());
@@ -69,6 +75,35 @@ async fn a_panic_is_a_failure_of_that_task_alone() {
     assert!(failed[0].1.message.contains("told to panic"), "{}", failed[0].1);
     cluster.store.panics.lock().unwrap().clear();
     done(stream.run(&snapshot(key(job, 1, 2), &[TABLET])).await);
+}
+
+#[derive(Debug)]
+struct PanickingLoads;
+
+#[async_trait]
+impl LoadStore for PanickingLoads {
+    async fn load(&self, _: JobUuid, _: &Load, _: &Arc<Progress>) -> Result<Vec<LoadedTablet>> {
+        panic!("told to panic")
+    }
+
+    async fn export(&self, _: JobUuid, _: &Export, _: &Arc<Progress>) -> Result<(u64, u64)> {
+        Ok((0, 0))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_task_is_its_failure_and_the_agent_goes_on() {
+    let (mut cluster, _stream) = Cluster::start().await;
+    cluster.stop_agent().await;
+    cluster.loads = Some(Arc::new(PanickingLoads));
+    let mut stream = cluster.start_agent().await;
+    let load = Load { source: cluster.repository(), version: VERSION, buckets: 1, tablets: Vec::new() };
+    let failure = stream.run(&task(key(JobUuid::random(), 1, 1), TaskBody::Load(load))).await.outcome.unwrap_err();
+    assert_eq!((failure.kind, failure.retry), (Kind::Internal, Retry::Safe));
+    assert!(failure.message.contains("told to panic"), "{failure}");
+    let export = Export { target: cluster.repository(), step: ExportStep::Write, tablets: Vec::new() };
+    let exported = done(stream.run(&task(key(JobUuid::random(), 1, 1), TaskBody::Export(export))).await);
+    assert_eq!(exported, TaskResult::Exported { files: 0, bytes: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread")]

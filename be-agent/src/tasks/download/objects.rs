@@ -28,7 +28,7 @@ pub(super) async fn fetch(job: &Job, want: Want) -> Result<()> {
         // While one piece is decoded, the next is on its way.
         let taken = context.blocking(move || sink.take(&stored));
         let next = pieces.next().map(Option::transpose);
-        ((sink, piece)) = futures::try_join!(taken, next).map_err(named)?;
+        (sink, piece) = futures::try_join!(taken, next).map_err(named)?;
     }
     let size = sink.want.file.size;
     context.blocking(move || sink.finish()).await.map_err(named)?;

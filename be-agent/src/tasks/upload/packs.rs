@@ -18,10 +18,17 @@ use crate::store::Result;
 
 /// A pack in memory.
 pub(super) struct Built {
+    filled: Filled,
+    memory: Reservation,
+}
+
+/// A pack and what is in it.
+struct Filled {
     pack: Pack,
     /// Places in the plan, and what the manifest says of them.
     files: Vec<(usize, ManifestFile)>,
-    memory: Reservation,
+    /// Which of the files to pack comes next.
+    next: usize,
 }
 
 /// Whether a file of this many bytes travels in a pack.
@@ -39,11 +46,12 @@ pub(super) fn build(job: Job, places: Vec<usize>) -> impl Stream<Item = Result<B
         let left: u64 = places[from..].iter().map(|place| job.plan.files[*place].size).sum();
         let bytes = 2 * left.min(target(&job)) + 2 * layout::PACK_THRESHOLD;
         let memory = job.context.shared.memory.reserve(bytes).await?;
-        let (job_inside, context) = (job.clone(), job.context.clone());
+        let (inside, context) = (job.clone(), job.context.clone());
         let (built, places, next) = context
             .blocking(move || {
-                let (pack, files, next) = fill(&job_inside, &places, from)?;
-                Ok((Built { pack, files, memory }, places, next))
+                let filled = fill(&inside, &places, from)?;
+                let next = filled.next;
+                Ok((Built { filled, memory }, places, next))
             })
             .await?;
         Ok(Some((built, (job, places, next))))
@@ -52,7 +60,7 @@ pub(super) fn build(job: Job, places: Vec<usize>) -> impl Stream<Item = Result<B
 
 /// Stores a pack.
 pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
-    let Built { pack, files, memory } = built;
+    let Built { filled: Filled { pack, files, .. }, memory } = built;
     let _slot = job.context.permit(memory).await?;
     let declaration = pack.declaration(job.context.key.job);
     let size = pack.bytes.len() as u64;
@@ -70,8 +78,8 @@ pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
     Ok(Transferred { pack: Some(declaration), files })
 }
 
-/// Fills one pack with files from `places[from]` on; says where the next one begins. Blocks.
-fn fill(job: &Job, places: &[usize], from: usize) -> Result<(Pack, Vec<(usize, ManifestFile)>, usize)> {
+/// Fills one pack with files from `places[from]` on. Blocks.
+fn fill(job: &Job, places: &[usize], from: usize) -> Result<Filled> {
     let mut pack = builder(job);
     let mut entries = Vec::new();
     let mut next = from;
@@ -103,7 +111,7 @@ fn fill(job: &Job, places: &[usize], from: usize) -> Result<(Pack, Vec<(usize, M
         (place, ManifestFile::new(name, &sums, FileLocation::Pack { pack: path.clone(), offset }))
     });
     let files = files.collect();
-    Ok((pack, files, next))
+    Ok(Filled { pack, files, next })
 }
 
 fn builder(job: &Job) -> PackBuilder {
