@@ -1,0 +1,103 @@
+//! Numbers that have good defaults; they are set in the configuration file only.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tabvault_be_agent::config::AgentConfig;
+use tabvault_broker::limit::Rates;
+use tabvault_fe_coordinator::coordinator::Config;
+
+/// Section `[coordinator]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoordinatorTuning {
+    /// A backend silent for so many milliseconds is dead.
+    pub backend_patience_ms: u64,
+    /// Milliseconds between two signs of life of an agent.
+    pub heartbeat_ms: u64,
+    /// Ended jobs of each kind that SHOW remembers.
+    pub kept_jobs: usize,
+    /// A job over more tablets is refused.
+    pub max_tablets_per_job: u64,
+    /// Seconds between two looks at repositories and brokers.
+    pub health_interval_s: u64,
+}
+
+impl Default for CoordinatorTuning {
+    fn default() -> Self {
+        let config = Config::default();
+        Self {
+            backend_patience_ms: millis(config.backend_patience),
+            heartbeat_ms: millis(config.heartbeat),
+            kept_jobs: config.kept_jobs,
+            max_tablets_per_job: config.max_tablets_per_job,
+            health_interval_s: config.health_interval.as_secs(),
+        }
+    }
+}
+
+impl CoordinatorTuning {
+    /// As the coordinator takes it, which also checks it.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config {
+            backend_patience: Duration::from_millis(self.backend_patience_ms),
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            kept_jobs: self.kept_jobs,
+            max_tablets_per_job: self.max_tablets_per_job,
+            health_interval: Duration::from_secs(self.health_interval_s),
+        }
+    }
+}
+
+/// Section `[agent]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentTuning {
+    /// Bytes that all transfers together may hold in memory.
+    pub memory_budget: u64,
+    /// Objects and ranges in flight at once.
+    pub parallel_transfers: usize,
+    /// Tasks that move bytes, running at once.
+    pub heavy_tasks: usize,
+    /// Other tasks running at once.
+    pub light_tasks: usize,
+    /// Free bytes that a task must leave on each data disk.
+    pub free_space_watermark: u64,
+    /// Bytes per second to and from remote storage; unlimited if left out.
+    pub bytes_per_second: Option<u64>,
+    /// Requests per second to remote storage; unlimited if left out.
+    pub requests_per_second: Option<u64>,
+}
+
+impl Default for AgentTuning {
+    fn default() -> Self {
+        let config = AgentConfig::default();
+        Self {
+            memory_budget: config.memory_budget,
+            parallel_transfers: config.parallel_transfers,
+            heavy_tasks: config.heavy_tasks,
+            light_tasks: config.light_tasks,
+            free_space_watermark: config.free_space_watermark,
+            bytes_per_second: None,
+            requests_per_second: None,
+        }
+    }
+}
+
+impl AgentTuning {
+    /// What the agent may ask of remote storage; `None` if nothing is limited.
+    #[must_use]
+    pub fn rates(&self) -> Option<Rates> {
+        let rates = Rates {
+            bytes_per_second: self.bytes_per_second,
+            requests_per_second: self.requests_per_second,
+            in_flight: None,
+        };
+        (rates != Rates::default()).then_some(rates)
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

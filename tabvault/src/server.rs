@@ -1,0 +1,39 @@
+//! The commands that run processes.
+
+use std::sync::Arc;
+
+use tabvault_broker::limit::{Limits, Rates};
+use tabvault_broker::open::Options;
+use tabvault_broker::remote::Connection;
+use tabvault_common::clock::SystemClock;
+use tabvault_common::failure::{Failure, Kind, Retry};
+
+pub mod be;
+pub mod broker;
+pub mod fe;
+pub mod listen;
+pub mod signals;
+pub mod standalone;
+
+/// How this process opens storage.
+fn options(connection: Connection, rates: Option<Rates>) -> Options {
+    let clock = Arc::new(SystemClock);
+    Options {
+        clock: clock.clone(),
+        limits: rates.map(|rates| Limits::new(rates, clock)),
+        connection,
+        ..Options::default()
+    }
+}
+
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Failure {
+            kind: Kind::Internal,
+            retry: Retry::OutcomeUnknown,
+            message: format!("a step of the start did not end: {error}"),
+        }),
+    }
+}

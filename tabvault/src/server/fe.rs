@@ -1,0 +1,152 @@
+//! `tabvault fe`: a coordinator with the built-in catalog.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tabvault_common::clock::SystemClock;
+use tabvault_common::failure::{Failure, Kind};
+use tabvault_fe_coordinator::catalog::LocalCatalog;
+use tabvault_fe_coordinator::coordinator::{Coordinator, Parts};
+use tabvault_fe_coordinator::grpc;
+use tabvault_fe_coordinator::store::{SharedDb, SledStore};
+
+use super::listen::{Listener, Serving};
+use super::signals::Signals;
+use super::{blocking, options};
+use crate::config::FeConfig;
+use crate::error::Result;
+use crate::http::{self, Health};
+use crate::{output, tls};
+
+/// Runs a coordinator until a signal.
+///
+/// # Errors
+/// It cannot start, or cannot go on.
+pub async fn run(config: &FeConfig) -> Result<()> {
+    let signals = Signals::watch()?;
+    // 1. Start.
+    let mut fe = Fe::start(config).await?;
+    output::line(format!("tabvault fe is ready: gRPC {}, HTTP {}", fe.grpc(), fe.http()))?;
+    // 2. Serve.
+    let end = tokio::select! {
+        () = signals.first() => Ok(()),
+        failure = fe.ended() => Err(failure),
+    };
+    // 3. End.
+    fe.shutdown().await;
+    Ok(end?)
+}
+
+/// Its sockets, taken before anything is written.
+#[derive(Debug)]
+pub struct Sockets {
+    grpc: Listener,
+    http: Listener,
+}
+
+impl Sockets {
+    /// Takes them.
+    ///
+    /// # Errors
+    /// An address that cannot be listened at.
+    pub async fn bind(config: &FeConfig) -> std::result::Result<Self, Failure> {
+        Ok(Self {
+            grpc: Listener::bind("--grpc", config.grpc).await?,
+            http: Listener::bind("--http", config.http).await?,
+        })
+    }
+}
+
+/// A running coordinator.
+#[derive(Debug)]
+pub struct Fe {
+    coordinator: Coordinator,
+    grpc: Serving,
+    http: Serving,
+}
+
+impl Fe {
+    /// Starts one in this process.
+    ///
+    /// # Errors
+    /// A socket or directory that is used by another process, damaged records, wrong numbers.
+    pub async fn start(config: &FeConfig) -> std::result::Result<Self, Failure> {
+        Self::start_on(Sockets::bind(config).await?, config).await
+    }
+
+    /// As [`Fe::start`], on sockets that are bound already.
+    ///
+    /// # Errors
+    /// As [`Fe::start`].
+    pub async fn start_on(sockets: Sockets, config: &FeConfig) -> std::result::Result<Self, Failure> {
+        let (grpc_tls, http_tls) = (tls::server(&config.tls)?, tls::server_only(&config.tls)?);
+        let brokers = tls::brokers(&config.tls, config.broker_token_file.as_deref())?;
+        let coordinator_config = config.tuning.config();
+        coordinator_config.validate()?;
+        let (dir, clock) = (config.data.clone(), Arc::new(SystemClock));
+        let (store, catalog) = blocking({
+            let clock = clock.clone();
+            move || {
+                let db = SharedDb::open(&dir)?;
+                Ok((SledStore::open(&db)?, Arc::new(LocalCatalog::open(&db, clock)?)))
+            }
+        })
+        .await?;
+        let parts = Parts {
+            store: Arc::new(store),
+            catalog: catalog.clone(),
+            local: Some(catalog),
+            opener: Arc::new(options(brokers.clone(), None)),
+            brokers,
+            clock,
+        };
+        let coordinator = Coordinator::start(coordinator_config, parts).await?;
+        let grpc = sockets.grpc.serve(grpc::routes(&coordinator).await?, grpc_tls)?;
+        let http = sockets.http.serve(http::routes(health(coordinator.clone())).into(), http_tls)?;
+        Ok(Self { coordinator, grpc, http })
+    }
+
+    /// The coordinator.
+    #[must_use]
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc.address()
+    }
+
+    /// Where `/metrics` and `/healthz` are.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// Returns when it cannot go on, with the reason. Cancel safe.
+    pub async fn ended(&mut self) -> Failure {
+        tokio::select! {
+            () = self.coordinator.stopped() => {
+                Failure::fatal(Kind::Stale, "this coordinator does not lead any more: another one has taken over")
+            }
+            failure = self.grpc.ended() => failure,
+            failure = self.http.ended() => failure,
+        }
+    }
+
+    /// Stops leading, ends what is under way, and lets go of the directory. Jobs go on at the next start.
+    pub async fn shutdown(self) {
+        self.coordinator.shutdown();
+        self.grpc.shutdown().await;
+        self.http.shutdown().await;
+    }
+}
+
+fn health(coordinator: Coordinator) -> Health {
+    Arc::new(move || match coordinator.stopped().now_or_never() {
+        None => Ok("the coordinator leads".to_owned()),
+        Some(()) => Err("the coordinator does not lead".to_owned()),
+    })
+}
