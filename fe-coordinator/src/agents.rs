@@ -168,7 +168,9 @@ impl Agents {
             for task in again.into_iter().rev() {
                 backend.queue.push_front(task);
             }
-            backend.attachments
+            let number = backend.attachments;
+            Self::count_attached(&state);
+            number
         };
         tracing::info!(backend = %id, host = %hello.host, "agent attached");
         self.pump.notify_one();
@@ -196,6 +198,7 @@ impl Agents {
         {
             backend.stream = None;
         }
+        Self::count_attached(&state);
     }
 
     /// A sign of life.
@@ -323,6 +326,11 @@ impl Agents {
         self.changed.notified().await;
     }
 
+    fn count_attached(state: &State) {
+        let attached = state.backends.values().filter(|backend| backend.stream.is_some()).count();
+        metrics::gauge!("tabvault_fe_backends_alive").set(u32::try_from(attached).unwrap_or(u32::MAX));
+    }
+
     /// The backends for people.
     #[must_use]
     pub fn show(&self) -> Vec<BackendView> {
@@ -355,6 +363,7 @@ impl Agents {
                     dead.push(*id);
                 }
             }
+            Self::count_attached(&state);
             (dead, state.sources.values().cloned().collect::<Vec<_>>())
         };
         for backend in dead {

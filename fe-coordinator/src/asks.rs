@@ -193,14 +193,6 @@ impl Asks {
         let repository = self.repositories.open(&request.repository).await?;
         let label = request.label.parse()?;
         let info = repository.read_info(&label, &properties.backup_timestamp).await?;
-        if info.database != request.database {
-            let why = format!(
-                "Failed to get info of snapshot '{label}' because: it is of database '{}', not of '{}'. Maybe \
-                 specified wrong backup timestamp",
-                info.database, request.database
-            );
-            return Err(Failure::fatal(Kind::NotFound, why));
-        }
         self.admit(info.totals.tablets)?;
         let meta = repository.read_meta(&info).await?;
         let into = request.into.as_ref().unwrap_or(&request.database);

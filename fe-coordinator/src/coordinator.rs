@@ -247,12 +247,14 @@ impl Coordinator {
         // The lock is held while it starts, so that it is listed before it can be over.
         let mut running = self.running();
         running.insert(id, runner::start(self.inner.context.clone(), job, self.inner.over.clone()));
+        count_running(&running);
     }
 
     /// Moves a job whose runner has stopped to those that have ended; a bounded number of each kind stays.
     fn retire(&self, id: JobId) {
         let mut running = self.running();
         let Some(job) = running.remove(&id) else { return };
+        count_running(&running);
         let view = job.view();
         let mut ended = self.ended();
         let kind = view.kind;
@@ -444,6 +446,10 @@ impl Coordinator {
         let busy = self.running().values().any(|job| job.view().repository == name);
         self.inner.repositories.drop_repository(name, busy).await
     }
+}
+
+fn count_running(running: &BTreeMap<JobId, Running>) {
+    metrics::gauge!("tabvault_fe_jobs_running").set(u32::try_from(running.len()).unwrap_or(u32::MAX));
 }
 
 fn slot_taken(database: &str, holder: JobId) -> Failure {

@@ -16,11 +16,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tabvault_common::clock::Clock;
+use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobId, TaskId};
 use tabvault_common::task::Task;
-use tabvault_common::view::JobView;
+use tabvault_common::view::{JobKind, JobView};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,9 @@ const QUEUE: usize = 1024;
 
 /// How long to wait before trying again to write to a job store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Progress alone is shown at most this often: a view is made from all rows.
+const REFRESH: Duration = Duration::from_millis(250);
 
 /// What all runners share.
 #[derive(Debug)]
@@ -106,6 +109,7 @@ pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender
         inbox,
         cancels,
         view,
+        shown: Time::default(),
         asking: JoinSet::new(),
         own: VecDeque::new(),
         answered: Vec::new(),
@@ -122,6 +126,14 @@ pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender
     running
 }
 
+/// The kind's name in metrics.
+fn kind_name(job: &Job) -> &'static str {
+    match job.kind() {
+        JobKind::Backup => "backup",
+        JobKind::Restore => "restore",
+    }
+}
+
 struct Runner {
     context: Arc<Context>,
     job: Job,
@@ -129,6 +141,8 @@ struct Runner {
     inbox: mpsc::Receiver<TaskEvent>,
     cancels: mpsc::Receiver<(String, oneshot::Sender<()>)>,
     view: watch::Sender<Arc<JobView>>,
+    /// When the view was made last.
+    shown: Time,
     asking: JoinSet<(Ask, Result<Answer, Failure>)>,
     /// Events that the job gave itself.
     own: VecDeque<Event>,
@@ -151,6 +165,8 @@ impl Runner {
             self.take(event).await?;
         }
         self.context.agents.end(self.job.uuid(), self.job.end());
+        metrics::counter!("tabvault_fe_jobs_total", "kind" => kind_name(&self.job), "state" => self.job.state())
+            .increment(1);
         let view = self.job.view(&self.live);
         self.context.records.archive(&self.job, &view, self.context.kept_jobs).await
     }
@@ -197,7 +213,9 @@ impl Runner {
             TaskEvent::Progress(progress) => {
                 let now = self.context.clock.now();
                 self.live.report(progress.key.task, progress.done, progress.total, now);
-                self.show();
+                if self.shown.after(REFRESH) <= now {
+                    self.show();
+                }
                 None
             }
             TaskEvent::Reported(report, stored) => {
@@ -205,6 +223,7 @@ impl Runner {
                 self.live.ended(report.key.task);
                 let (task, attempt) = (report.key.task, report.key.attempt);
                 if let Err(failure) = &report.outcome {
+                    metrics::counter!("tabvault_fe_task_failures_total", "kind" => failure.kind.as_str()).increment(1);
                     tracing::warn!(%task, attempt, kind = failure.kind.as_str(), "task failed: {failure}");
                 }
                 Some(Event::Reported { task, attempt, outcome: report.outcome })
@@ -310,7 +329,8 @@ impl Runner {
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        self.shown = self.context.clock.now();
         self.view.send_replace(Arc::new(self.job.view(&self.live)));
     }
 }
