@@ -61,7 +61,6 @@ impl OpenStorage for tabvault_broker::open::Options {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub struct Repositories {
     store: Arc<dyn JobStore>,
     epoch: Epoch,
@@ -71,6 +70,18 @@ pub struct Repositories {
     pub(super) clock: Arc<dyn Clock>,
     /// One entry per name used since this leadership began.
     names: Mutex<HashMap<String, Name>>,
+}
+
+impl std::fmt::Debug for Repositories {
+    /// Without the store, whose records hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epoch, cluster, names, .. } = self;
+        f.debug_struct("Repositories")
+            .field("epoch", epoch)
+            .field("cluster", cluster)
+            .field("names", names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is remembered of a name.
@@ -133,7 +144,7 @@ impl Repositories {
         };
         // Too many properties are refused before anything is contacted.
         record.encode()?;
-        let founded = self.found(&record, None).await.map_err(|failure| doing("create", &record.name, failure))?;
+        let founded = self.found("create", &record, None).await?;
         let Founded { uuid, conditional_writes, notice } = founded;
         record = RepositoryRecord { uuid, conditional_writes, notice, ..record };
         let record = self.insert(record).await?;
@@ -151,7 +162,7 @@ impl Repositories {
         record.properties.extend(properties);
         // Too many properties are refused before anything is contacted.
         record.encode()?;
-        let founded = self.found(&record, Some(record.uuid)).await.map_err(|failure| doing("alter", name, failure))?;
+        let founded = self.found("alter", &record, Some(record.uuid)).await?;
         record.conditional_writes = founded.conditional_writes;
         record.notice = founded.notice;
         let after = record.encode()?;
@@ -233,12 +244,16 @@ impl Repositories {
         Ok(record.access(brokers))
     }
 
-    async fn found(&self, record: &RepositoryRecord, known: Option<uuid::Uuid>) -> Result<Founded> {
+    /// Tries out what `record` says, for the statement `what`.
+    async fn found(&self, what: &str, record: &RepositoryRecord, known: Option<uuid::Uuid>) -> Result<Founded> {
         let access = self.access_of(record).await?;
-        let storage = self.opener.open(&access).await?;
         let (name, read_only, cluster) = (record.name.as_str(), record.read_only, self.cluster);
         let founding = Founding { name, read_only, cluster, now: self.clock.now(), known };
-        founding.find_or_found(storage.as_ref()).await
+        let founded = async {
+            let storage = self.opener.open(&access).await?;
+            founding.find_or_found(storage.as_ref()).await
+        };
+        founded.await.map_err(|failure| doing(what, name, failure))
     }
 
     /// Stores a new record under the next number.

@@ -5,4 +5,5 @@ mod brokers;
 mod commit;
 mod mapping;
 mod reading;
+mod sharing;
 mod support;

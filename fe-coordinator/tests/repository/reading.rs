@@ -83,7 +83,7 @@ async fn a_listing_that_cannot_read_everything_fails() {
     let gone = Failure::transient(Kind::Unreachable, "the storage is gone");
     opened.faults.rule(Rule::next(Op::Get, "__ss_", Act::Refuse(gone)));
     let failure = opened.repository.list_snapshots(None).await.unwrap_err();
-    assert_eq!(failure.message, "read snapshots of repository r: the storage is gone");
+    assert!(failure.message.starts_with("read snapshots of repository r: "), "{failure}");
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@ use tabvault_common::label::{Label, SnapshotTimestamp};
 use tabvault_common::repo::FORMAT_VERSION;
 use tabvault_common::repo::info::{BackupType, Content, Info, InfoTable, JobIdentity, ManifestRef, Totals};
 use tabvault_common::repo::intent::Intent;
+use tabvault_common::repo::layout;
 use tabvault_common::repo::meta::{EncodedMeta, IndexMeta, MetaHeader, MetaWriter, PartitionMeta, TabletMeta};
+use tabvault_common::repo::repo_info::RepoInfo;
 use tabvault_common::request::CreateRepositoryRequest;
 use tabvault_common::schema::{
     Column, IndexDef, KeyType, PartitionDef, PartitionRange, Partitioning, TableDef, ViewDef,
@@ -118,8 +120,11 @@ pub(crate) async fn opened() -> Opened {
 }
 
 pub(crate) async fn opened_by(cluster: Cluster) -> Opened {
-    let location = somewhere();
-    cluster.repositories.create(request("r", &location)).await.unwrap();
+    opened_at(cluster, &somewhere()).await
+}
+
+pub(crate) async fn opened_at(cluster: Cluster, location: &str) -> Opened {
+    cluster.repositories.create(request("r", location)).await.unwrap();
     let repository = cluster.repositories.open("r").await.unwrap();
     let storage = storage(&format!("{location}/__tabvault_repository_r")).await;
     let faults = cluster.faults.clone();
@@ -292,4 +297,18 @@ pub(crate) async fn objects(storage: &dyn Storage) -> Vec<String> {
     let mut listed: Vec<String> = listed;
     listed.sort();
     listed
+}
+
+pub(crate) fn read_only(name: &str, location: &str) -> CreateRepositoryRequest {
+    CreateRepositoryRequest { read_only: true, ..request(name, location) }
+}
+
+pub(crate) async fn repo_info(location: &str) -> RepoInfo {
+    let storage = storage(&format!("{location}/__tabvault_repository_r")).await;
+    let bytes = storage.get(layout::repo_info(), 1 << 20).await.unwrap();
+    RepoInfo::decode(layout::repo_info(), &bytes).unwrap()
+}
+
+pub(crate) async fn left_at(location: &str) -> Vec<String> {
+    objects(storage(&format!("{location}/__tabvault_repository_r")).await.as_ref()).await
 }

@@ -60,11 +60,6 @@ pub(super) enum Standing {
     Damaged(Failure),
 }
 
-enum Claim {
-    Won,
-    Lost(Standing),
-}
-
 impl Repository {
     /// Publishes a snapshot: the commit point.
     ///
@@ -78,13 +73,13 @@ impl Repository {
         self.refuse_size(&path, bytes.len(), layout::MAX_INFO_SIZE)?;
         let claim = self.claim(&path, bytes).await.map_err(|failure| self.doing("publish a snapshot in", failure))?;
         Ok(match claim {
-            Claim::Won => InfoWrite::Written,
-            Claim::Lost(Standing::Object(object)) if object.job() == info.job.uuid => match object {
+            None => InfoWrite::Written,
+            Some(Standing::Object(object)) if object.job() == info.job.uuid => match object {
                 SnapshotObject::Snapshot(_) => InfoWrite::OursAlready,
                 SnapshotObject::Tombstone(_) => InfoWrite::Tombstoned,
             },
-            Claim::Lost(Standing::Object(_)) => InfoWrite::TakenByOther,
-            Claim::Lost(Standing::Damaged(failure)) => {
+            Some(Standing::Object(_)) => InfoWrite::TakenByOther,
+            Some(Standing::Damaged(failure)) => {
                 tracing::warn!(repository = self.name, error = %failure, "the name of a snapshot is taken by damage");
                 InfoWrite::TakenByOther
             }
@@ -114,34 +109,35 @@ impl Repository {
         let path = layout::info(label, timestamp);
         let claim = self.claim(&path, bytes).await.map_err(|failure| self.doing("write a tombstone to", failure))?;
         Ok(match claim {
-            Claim::Won => TombstoneWrite::Written,
-            Claim::Lost(Standing::Object(object)) if object.job() == job => match object {
+            None => TombstoneWrite::Written,
+            Some(Standing::Object(object)) if object.job() == job => match object {
                 SnapshotObject::Snapshot(_) => TombstoneWrite::InfoStands,
                 SnapshotObject::Tombstone(_) => TombstoneWrite::Written,
             },
-            Claim::Lost(Standing::Object(_)) => TombstoneWrite::TakenByOther,
-            Claim::Lost(Standing::Damaged(failure)) => {
+            Some(Standing::Object(_)) => TombstoneWrite::TakenByOther,
+            Some(Standing::Damaged(failure)) => {
                 tracing::warn!(repository = self.name, error = %failure, "the name of a snapshot is taken by damage");
                 TombstoneWrite::TakenByOther
             }
         })
     }
 
-    async fn claim(&self, path: &str, bytes: Bytes) -> Result<Claim> {
+    /// Gives `bytes` the name unless it is taken; by what, if it is.
+    async fn claim(&self, path: &str, bytes: Bytes) -> Result<Option<Standing>> {
         if !self.conditional_writes {
             return self.claim_by_looking(path, bytes).await;
         }
         match self.storage.create(path, bytes).await {
-            Ok(Created::New) => Ok(Claim::Won),
+            Ok(Created::New) => Ok(None),
             Ok(Created::Exists) => match self.standing(path).await? {
-                Some(standing) => Ok(Claim::Lost(standing)),
+                Some(standing) => Ok(Some(standing)),
                 None => Err(Failure::transient(
                     Kind::Internal,
                     format!("{path} was refused because it exists, but it cannot be read"),
                 )),
             },
             Err(failure) if failure.retry == Retry::OutcomeUnknown => match self.standing(path).await {
-                Ok(Some(standing)) => Ok(Claim::Lost(standing)),
+                Ok(Some(standing)) => Ok(Some(standing)),
                 Ok(None) => Err(failure),
                 // Whatever keeps us from looking, the claim may have succeeded.
                 Err(second) => Err(Failure { retry: Retry::OutcomeUnknown, ..second }),
@@ -150,12 +146,12 @@ impl Repository {
         }
     }
 
-    async fn claim_by_looking(&self, path: &str, bytes: Bytes) -> Result<Claim> {
+    async fn claim_by_looking(&self, path: &str, bytes: Bytes) -> Result<Option<Standing>> {
         let _alone = self.commits.lock().await;
         if let Some(standing) = self.standing(path).await? {
-            return Ok(Claim::Lost(standing));
+            return Ok(Some(standing));
         }
-        self.storage.put(path, bytes).await.map(|()| Claim::Won)
+        self.storage.put(path, bytes).await.map(|()| None)
     }
 
     /// What lies at an info's path, if anything.

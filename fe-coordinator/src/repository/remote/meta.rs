@@ -73,7 +73,10 @@ fn agree(info: &Info, meta: &WholeMeta) -> std::result::Result<(), String> {
     }
     let mut named: HashMap<&str, Vec<&str>> = HashMap::new();
     for table in &info.objects {
-        named.insert(&table.table, table.partitions.iter().map(String::as_str).collect());
+        let partitions = table.partitions.iter().map(String::as_str).collect();
+        if named.insert(&table.table, partitions).is_some() {
+            return Err(format!("the info names table {} twice", table.table));
+        }
     }
     for table in &meta.tables {
         let mut partitions: Vec<&str> = table.partitions.iter().map(|partition| partition.def.name.as_str()).collect();
