@@ -102,6 +102,25 @@ impl Default for Progress {
     }
 }
 
+/// Turns on a terminal while something runs of which no more is known; gone when it is dropped.
+#[derive(Debug)]
+pub struct Busy(ProgressBar);
+
+/// Shows `text` while the answer lives.
+#[must_use]
+pub fn busy(text: impl Into<String>) -> Busy {
+    // Hidden by itself where stderr is no terminal.
+    let bar = ProgressBar::new_spinner().with_message(text.into());
+    bar.enable_steady_tick(TICK);
+    Busy(bar)
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {msg}");

@@ -4,7 +4,7 @@ use crate::cli::clients::ExportArgs;
 use crate::commands::Session;
 use crate::config::FileConfig;
 use crate::error::Result;
-use crate::output;
+use crate::{output, progress};
 
 /// Writes a table's files out.
 ///
@@ -15,7 +15,9 @@ pub async fn run(args: &ExportArgs, file: &FileConfig) -> Result<()> {
     let request = args.request()?;
     // 2. Ask; the answer comes when all files are there.
     let session = Session::open(&args.client, file).await?;
+    let busy = progress::busy(format!("exporting {}", args.object));
     let done = session.client.export(&request).await?;
+    drop(busy);
     // 3. Tell.
     let sentence = format!(
         "exported {} ({}) of {} to {}",

@@ -4,7 +4,7 @@ use crate::cli::clients::LoadArgs;
 use crate::commands::Session;
 use crate::config::FileConfig;
 use crate::error::Result;
-use crate::output;
+use crate::{output, progress};
 
 /// Brings the files of a directory into a table.
 ///
@@ -15,7 +15,9 @@ pub async fn run(args: &LoadArgs, file: &FileConfig) -> Result<()> {
     let request = args.request()?;
     // 2. Ask; the answer comes when the files are visible.
     let session = Session::open(&args.client, file).await?;
+    let busy = progress::busy(format!("loading into {}", args.object));
     let done = session.client.load(&request).await?;
+    drop(busy);
     // 3. Tell.
     let sentence = format!(
         "loaded {} ({}) into {} as version {}",
