@@ -185,3 +185,19 @@ async fn a_second_agent_on_the_same_state_directory_is_refused() {
     let second = Agent::start(cluster.config.clone(), cluster.store.clone(), None).await;
     assert_eq!(second.unwrap_err().kind, Kind::Busy);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_machine_snapshots_are_taken_again() {
+    let (mut cluster, mut stream) = Cluster::start().await;
+    let job = JobUuid::random();
+    cluster.store.fill(TabletId(1), VERSION, &BTreeMap::new());
+    cluster.back_up(&mut stream, job, &[TabletId(1)]).await;
+    cluster.stop_agent().await;
+    let path = cluster.dir.path().join("state/agent.json");
+    let mut remembered: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    remembered["boot"] = "an earlier one".into();
+    std::fs::write(&path, remembered.to_string()).unwrap();
+    let stream = cluster.start_agent().await;
+    assert_eq!(stream.hello.state.clone().unwrap().leftovers, [], "what may be torn was kept");
+    assert_eq!(stream.hello.cluster, Some(cluster.id.into()));
+}
