@@ -266,9 +266,15 @@ impl Coordinator {
         }
     }
 
-    /// How a job ended that an agent asks about; `None` while it runs, and for one that this cluster never had.
+    /// How a job ended that an agent asks about; `None` while it runs. What this coordinator does not know is a load or
+    /// an export that nobody waits for any more: jobs are stored before any agent hears of them.
     pub(crate) async fn ended_job(&self, job: JobUuid) -> Result<Option<JobEnd>, Failure> {
-        if self.inner.agents.is_registered(job) { Ok(None) } else { self.inner.records.ended(job).await }
+        if self.inner.agents.is_registered(job) {
+            return Ok(None);
+        }
+        let end = self.inner.records.ended(job).await?;
+        // It may have begun in between.
+        Ok(if self.inner.agents.is_registered(job) { None } else { Some(end.unwrap_or(JobEnd::Discarded)) })
     }
 
     /// This cluster's identity.

@@ -120,8 +120,7 @@ async fn take(coordinator: &Coordinator, backend: BackendId, message: Option<Up>
     Ok(())
 }
 
-/// Tells the agent which of the jobs it has leftovers of have ended. Of a job that this cluster does not know nothing
-/// is said: its leftovers are not ours to remove.
+/// Tells the agent which of the jobs it has leftovers of have ended.
 async fn answer_leftovers(coordinator: &Coordinator, backend: BackendId, jobs: Vec<JobUuid>) {
     for job in jobs {
         match coordinator.ended_job(job).await {
