@@ -70,7 +70,6 @@ pub enum OutputFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Command {
     /// Load, back up, load more, drop, restore and compare, all in a temporary directory
     Demo(DemoArgs),

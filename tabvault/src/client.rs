@@ -63,9 +63,13 @@ impl Client {
     /// What a call failed with: the coordinator's own words, or that the connection did.
     fn failed(&self, status: &Status) -> Failure {
         let failure = from_status(status);
-        // Only a status that was made here has a source.
+        // Only a status that was made here has a source, and coordinators always send details.
         if std::error::Error::source(status).is_none() {
-            return failure;
+            if !status.details().is_empty() {
+                return failure;
+            }
+            let message = format!("{} does not answer as a coordinator of this version does: {failure}", self.address);
+            return Failure { message, ..failure };
         }
         Failure {
             kind: Kind::Unreachable,

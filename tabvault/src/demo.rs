@@ -143,7 +143,10 @@ impl Stage {
         let done = self.client.load(&request).await?;
         drop(busy);
         let took = speed(done.bytes, begin.elapsed());
-        tell(verb, &format!("{} into {DATABASE}.{TABLE} as version {}, {took}", count(done.files, "entry"), done.version))
+        tell(
+            verb,
+            &format!("{} into {DATABASE}.{TABLE} as version {}, {took}", count(done.files, "entry"), done.version),
+        )
     }
 
     async fn back_up(&self) -> Result<String> {
@@ -206,7 +209,10 @@ impl Stage {
             0 => "contents, kinds, link targets and permissions are the same".to_owned(),
             found => count(found as u64, "difference"),
         };
-        tell("compare", &format!("{} of {DATABASE}.{table} written out, {took}: {verdict}", count(done.files, "entry")))?;
+        tell(
+            "compare",
+            &format!("{} of {DATABASE}.{table} written out, {took}: {verdict}", count(done.files, "entry")),
+        )?;
         Ok(differences.into_iter().map(|difference| format!("{DATABASE}.{table}: {difference}")).collect())
     }
 

@@ -12,6 +12,7 @@
 //! | [`http`], [`tls`], [`logging`], [`error`] | what they all need |
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -32,6 +33,9 @@ pub mod progress;
 pub mod server;
 pub mod tls;
 
+/// How long threads may take to end once the program has.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// The program. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -51,7 +55,10 @@ fn start(cli: Cli) -> Result<ExitCode> {
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| tabvault_common::failure::Failure::io("start threads", &error))?;
-    runtime.block_on(run(cli.command, &file))
+    let code = runtime.block_on(run(cli.command, &file));
+    // What blocks and was not waited for means nothing any more: it may be cut off as by a crash.
+    runtime.shutdown_timeout(LINGER);
+    code
 }
 
 /// What is logged unless settings say otherwise: servers tell what they do, clients only what is wrong.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tabvault_common::failure::Failure;
 use tabvault_common::view::cells::ResultSet;
 
@@ -66,15 +66,18 @@ pub fn row(cells: Vec<(&'static str, Option<String>)>) -> ResultSet {
     ResultSet { columns, rows: vec![row] }
 }
 
-/// An array of objects whose keys are the columns' names; cells are texts or null.
+/// An array of objects whose keys are the columns' names, in their order; cells are texts or null.
 #[must_use]
 pub fn json(set: &ResultSet) -> String {
     let object = |row: &Vec<Option<String>>| {
         let cells = set.columns.iter().zip(row);
-        let entry = |(column, cell): (&&str, &Option<String>)| ((*column).to_owned(), cell.clone().into());
-        Value::Object(cells.map(entry).collect::<Map<_, _>>())
+        let cells = cells.map(|(column, cell)| {
+            // A `Value` prints itself as JSON.
+            format!("{}:{}", Value::from(*column), cell.as_deref().map_or(Value::Null, Value::from))
+        });
+        format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
     };
-    Value::Array(set.rows.iter().map(object).collect()).to_string()
+    format!("[{}]", set.rows.iter().map(object).collect::<Vec<_>>().join(","))
 }
 
 /// A framed table and the number of its rows.
@@ -144,5 +147,24 @@ pub fn count(number: u64, noun: &str) -> String {
         _ if number == 1 => format!("1 {noun}"),
         Some(stem) => format!("{number} {stem}ies"),
         None => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_not_counted_as_many() {
+        assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(1, "directory"), "1 directory");
+        assert_eq!(count(2, "directory"), "2 directories");
+    }
+
+    #[test]
+    fn what_would_break_the_frame_is_escaped() {
+        assert_eq!(shown(Some("a\nb\u{1b}[2J\tü")), "a\\nb\\u{1b}[2J\\tü");
+        assert_eq!(shown(None), "NULL");
+        assert_eq!(shown(Some("")), "");
     }
 }

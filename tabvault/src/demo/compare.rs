@@ -31,9 +31,8 @@ impl Tree {
     pub(super) fn read(dir: &Path) -> Result<Self, Failure> {
         let mut tree = BTreeMap::new();
         for found in WalkDir::new(dir).min_depth(1) {
-            let found = found.map_err(|error| {
-                Failure::fatal(Kind::Internal, format!("list {}: {error}", dir.display()))
-            })?;
+            let found =
+                found.map_err(|error| Failure::fatal(Kind::Internal, format!("list {}: {error}", dir.display())))?;
             let path = found.path().strip_prefix(dir).unwrap_or(found.path()).to_owned();
             tree.insert(path, look(found.path())?);
         }
@@ -108,9 +107,8 @@ pub(super) fn differences(left: &Path, right: &Path) -> Result<Vec<String>, Fail
 }
 
 fn same(left: &Path, right: &Path) -> Result<bool, Failure> {
-    let open = |path: &Path| {
-        File::open(path).map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))
-    };
+    let open =
+        |path: &Path| File::open(path).map_err(|error| Failure::io(format_args!("open {}", path.display()), &error));
     let (mut left_file, mut right_file) = (open(left)?, open(right)?);
     let (mut a, mut b) = (vec![0; BUFFER], vec![0; BUFFER]);
     loop {

@@ -67,8 +67,7 @@ fn odd(dir: &Path) -> Result<(), Failure> {
         ("to itself", "to itself"),
         ("to the root", "/"),
     ] {
-        symlink(target, odd.join(name))
-            .map_err(|error| Failure::io(format_args!("make the link {name}"), &error))?;
+        symlink(target, odd.join(name)).map_err(|error| Failure::io(format_args!("make the link {name}"), &error))?;
     }
     Ok(())
 }

@@ -1,0 +1,10 @@
+//! Tests of the library and the binary together.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod demo;
+mod output;
+mod program;
+mod refusals;
+mod settings;
+mod standalone;
+mod tls;
