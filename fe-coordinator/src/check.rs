@@ -15,7 +15,7 @@ pub mod ranges;
 pub mod select;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 /// The selected objects by table name; a table or partition that is named twice is refused.
 fn by_table(objects: &[ObjectSelection]) -> Result<BTreeMap<&str, &ObjectSelection>, Failure> {

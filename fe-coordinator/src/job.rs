@@ -27,6 +27,8 @@ use crate::repository::remote::{InfoWrite, TombstoneWrite};
 pub mod any;
 pub mod backup;
 pub mod restore;
+#[cfg(test)]
+pub(crate) mod samples;
 mod throughput;
 
 pub use throughput::Throughput;
@@ -163,6 +165,23 @@ pub struct AskAgain {
     pub error: String,
 }
 
+/// Most bytes of a message that is kept with a row or a head, so that each fits into one record of the job store.
+const MAX_MESSAGE: usize = 2048;
+
+/// The message as it is kept: cut where it is too long for a record.
+fn kept(message: &str) -> String {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message[..end].to_owned()
+}
+
+/// The failure with its message as it is kept.
+fn kept_failure(failure: Failure) -> Failure {
+    Failure { message: kept(&failure.message), ..failure }
+}
+
 /// How long to wait after the given number of failures in a row: doubling from one second to a minute.
 #[must_use]
 pub fn backoff(failures: u32) -> Duration {
@@ -183,7 +202,17 @@ impl Asking {
         let failures = 1 + self.0.iter().find(|again| again.ask == ask).map_or(0, |again| again.failures);
         self.answered(ask);
         let at = now.after(backoff(failures));
-        self.0.push(AskAgain { ask, failures, at, waiting: true, error: error.message.clone() });
+        self.0.push(AskAgain { ask, failures, at, waiting: true, error: kept(&error.message) });
+    }
+
+    /// Whether the question failed and is not being asked at present.
+    fn is_waiting(&self, ask: Ask) -> bool {
+        self.0.iter().any(|again| again.ask == ask && again.waiting)
+    }
+
+    /// Nothing that failed is asked again.
+    fn clear(&mut self) {
+        self.0.clear();
     }
 
     fn failures(&self, ask: Ask) -> u32 {
@@ -226,5 +255,13 @@ mod tests {
     fn waiting_doubles_up_to_a_minute() {
         let waits: Vec<u64> = (1..=9).map(|n| backoff(n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let long = "ä".repeat(3000);
+        assert_eq!(kept(&long), "ä".repeat(MAX_MESSAGE / 2));
+        assert_eq!(kept(&format!("a{long}")).len(), MAX_MESSAGE - 1);
+        assert_eq!(kept("short"), "short");
     }
 }

@@ -8,22 +8,25 @@
 //! job/<id>/head                    where the job stands; written last, so it is what counts
 //! job/<id>/request, plan           large values that never change once the head speaks of them
 //! job/<id>/row/<task>              one task
+//! job/<id>/step                    a step too large for one transaction, until all of it is written (large)
 //! ended/<uuid>                     how a job ended: what agents are told that ask
 //! history/<id>                     an ended job as it is shown (large)
 //! ```
 //!
 //! # Crash consistency
-//! A new job is its request, then one transaction of slot, label, number and head. A transition is its plan, its rows,
-//! then one transaction with the head. Rows that were written before a crash and of which no head speaks are written
-//! again with the same numbers, or removed with the job. An ended job is archived: history first, then the rest goes.
+//! A new job is one transaction of request, slot, label, number and head. A step is its plan, then one transaction of
+//! rows and head. Where that is too large for one, it is written down as a whole first and then carried out piece by
+//! piece; whoever loads the job carries it out again. Only the first rows of a job need no such care: they do not count
+//! before a head speaks of them, and go when none does. An ended job moves into the history by one transaction; what is
+//! left of it goes then, or when the next leadership begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{Epoch, JobId, JobUuid, TaskId};
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 use tabvault_common::task::JobEnd;
@@ -32,12 +35,18 @@ use tabvault_common::view::JobView;
 use crate::job::any::{Job, JobTransition};
 use crate::job::backup::{self, BackupJob};
 use crate::job::restore::{self, RestoreJob};
-use crate::store::large::{delete_large, get_large, put_large, sweep_large};
+use crate::store::large::{delete_large, get_large, put_large, stage_large, sweep_large};
 use crate::store::{Committed, JobStore, MAX_OPERATIONS, Transaction};
 
+#[cfg(test)]
+pub(crate) mod broken;
 mod keys;
+mod step;
+#[cfg(test)]
+mod tests;
 
-use keys::{ended, head, history, label, plan, request, row, rows, slot};
+use keys::{ended, head, history, label, plan, request, rows, slot};
+use step::{Changes, MAX_COMMIT, ROOM_FOR_CLAIMS, Step, StepRecord};
 
 const PAGE: usize = 512;
 const SEQUENCE: &str = "sequence/job";
@@ -81,7 +90,7 @@ impl Records {
 
     /// Removes pieces of large values that a crash left without a record; to be called when a leadership begins.
     pub(crate) async fn sweep(&self) -> Result<(), Failure> {
-        for prefix in ["job/", keys::HISTORY] {
+        for prefix in [keys::JOBS, keys::HISTORY] {
             sweep_large(&*self.store, self.epoch, prefix).await?;
         }
         Ok(())
@@ -118,19 +127,29 @@ impl Records {
             if let Some(holder) = self.holder(&slot(job.database())).await? {
                 return Ok((Claim::SlotTaken(holder), None));
             }
-            put_large(&*self.store, self.epoch, &request(id), &encode(asked)?).await?;
-            match self.store.commit(self.epoch, transaction).await? {
+            let record = stage_large(&*self.store, self.epoch, &request(id), &encode(asked)?).await?;
+            transaction.put.push((request(id), record));
+            match self.commit_or_look(transaction, &head(id)).await? {
                 Committed::Done => return Ok((Claim::Stored, Some(job))),
-                Committed::Conflict { key } => {
-                    delete_large(&*self.store, self.epoch, &request(id)).await?;
-                    match self.holder(&key).await? {
-                        Some(holder) if key == slot(job.database()) => return Ok((Claim::SlotTaken(holder), None)),
-                        Some(holder) if key != SEQUENCE => return Ok((Claim::LabelTaken(holder), None)),
-                        // Another job took the number, or let go of the claim just now.
-                        Some(_) | None => {}
-                    }
-                }
+                Committed::Conflict { key } => match self.holder(&key).await? {
+                    Some(holder) if key == slot(job.database()) => return Ok((Claim::SlotTaken(holder), None)),
+                    Some(holder) if key != SEQUENCE => return Ok((Claim::LabelTaken(holder), None)),
+                    // Another job took the number, or let go of the claim just now.
+                    Some(_) | None => {}
+                },
             }
+        }
+    }
+
+    /// Commits; after a lost answer, whether it happened is seen by what stands at `key`.
+    async fn commit_or_look(&self, transaction: Transaction, key: &str) -> Result<Committed, Failure> {
+        let written = transaction.put.iter().find(|(put, _)| put == key).map(|(_, value)| value.clone());
+        match self.store.commit(self.epoch, transaction).await {
+            Err(failure) if failure.retry == Retry::OutcomeUnknown => match self.store.get(key).await {
+                Ok(stands) if stands.is_some() && stands == written => Ok(Committed::Done),
+                Ok(_) | Err(_) => Err(failure),
+            },
+            outcome => outcome,
         }
     }
 
@@ -152,40 +171,47 @@ impl Records {
         if let Some(bytes) = &changes.plan {
             put_large(&*self.store, self.epoch, &plan(id), bytes).await?;
         }
-        let mut last = Transaction { delete: changes.gone, ..Transaction::default() };
+        let mut step = Step { put: changes.rows, delete: changes.gone, claims: Vec::new() };
         if let Some(next) = &changes.next {
-            last.put.push((head(id), encode_head(next)?));
-            self.release_claims(job, next, &mut last)?;
+            step.put.push((head(id), encode_head(next)?));
+            step.end_claims(job, next)?;
         }
-        self.commit_in_pieces(changes.rows, last).await
+        if !step.fits_one_transaction() && speaks_of_rows(job) {
+            put_large(&*self.store, self.epoch, &keys::step(id), &encode(&step.to_record()?)?).await?;
+            self.carry_out(id, step).await?;
+            return delete_large(&*self.store, self.epoch, &keys::step(id)).await;
+        }
+        self.carry_out(id, step).await
     }
 
-    /// A job that no longer occupies its database lets go of it in the same transaction that says so.
-    fn release_claims(&self, before: &Job, after: &Job, transaction: &mut Transaction) -> Result<(), Failure> {
-        if before.holds_slot() && !after.holds_slot() {
-            transaction.delete.push(slot(after.database()));
+    /// Writes a step in as many transactions as it takes; the last piece of what it puts comes with the claims that it
+    /// lets go of.
+    async fn carry_out(&self, id: JobId, step: Step) -> Result<(), Failure> {
+        let mut piece = Transaction::default();
+        let mut bytes = 0;
+        for (key, value) in step.put {
+            let full = piece.put.len() + ROOM_FOR_CLAIMS >= MAX_OPERATIONS || bytes + value.len() > MAX_COMMIT;
+            if full && !piece.put.is_empty() {
+                self.commit(std::mem::take(&mut piece)).await?;
+                bytes = 0;
+            }
+            bytes += value.len();
+            piece.put.push((key, value));
         }
-        if let (None, Some(end)) = (before.end(), after.end()) {
-            transaction.put.push((ended(after.uuid()), encode(&end)?));
-            if let Job::Backup(job) = after {
-                transaction.delete.push(label(&job.head.repository, job.head.label.as_str()));
+        // A claim that is another job's by now was let go of before, by a commit whose answer was lost.
+        for key in step.claims {
+            if self.holder(&key).await? == Some(id) {
+                piece.expect.push((key.clone(), Some(encode(&id)?)));
+                piece.delete.push(key);
             }
         }
-        Ok(())
-    }
-
-    /// Rows first, in pieces that a store takes; the head with the rest of them.
-    async fn commit_in_pieces(&self, mut puts: Vec<(String, Bytes)>, mut last: Transaction) -> Result<(), Failure> {
-        let room = MAX_OPERATIONS.saturating_sub(last.put.len() + last.delete.len().min(MAX_OPERATIONS / 2));
-        while puts.len() > room {
-            let rest = puts.split_off(room);
-            self.commit(Transaction { put: std::mem::replace(&mut puts, rest), ..Transaction::default() }).await?;
-        }
-        last.put.append(&mut puts);
-        let deletes = last.delete.split_off(last.delete.len().min(MAX_OPERATIONS.saturating_sub(last.put.len())));
-        self.commit(last).await?;
-        for piece in deletes.chunks(MAX_OPERATIONS) {
-            self.commit(Transaction { delete: piece.to_vec(), ..Transaction::default() }).await?;
+        let mut deletes = step.delete;
+        let room = MAX_OPERATIONS.saturating_sub(piece.put.len() + piece.expect.len() + piece.delete.len());
+        let rest = deletes.split_off(deletes.len().min(room));
+        piece.delete.append(&mut deletes);
+        self.commit(piece).await?;
+        for some in rest.chunks(MAX_OPERATIONS) {
+            self.commit(Transaction { delete: some.to_vec(), ..Transaction::default() }).await?;
         }
         Ok(())
     }
@@ -196,63 +222,75 @@ impl Records {
         }
         match self.store.commit(self.epoch, transaction).await? {
             Committed::Done => Ok(()),
-            Committed::Conflict { key } => Err(Failure::fatal(
-                Kind::Internal,
-                format!("the record {key} changed though nothing was expected of it"),
+            Committed::Conflict { key } => Err(Failure::transient(
+                Kind::Busy,
+                format!("write a step of a job: the record {key} changed meanwhile"),
             )),
         }
     }
 
-    /// All jobs that are not archived.
+    /// All jobs that are not archived, every one as its last stored step left it. To be called when a leadership begins:
+    /// it also carries out steps that a crash interrupted, and removes what is left of jobs that have no head.
     pub(crate) async fn running(&self) -> Result<Vec<Job>, Failure> {
         let mut jobs = Vec::new();
+        for id in self.ids().await? {
+            if let Some(value) = get_large(&*self.store, &keys::step(id)).await? {
+                let record: StepRecord = decode(&keys::step(id), &value)?;
+                self.carry_out(id, record.into()).await?;
+                delete_large(&*self.store, self.epoch, &keys::step(id)).await?;
+            }
+            match self.store.get(&head(id)).await? {
+                Some(value) => jobs.push(self.load(&head(id), &value).await?),
+                None => self.remove_all(&keys::job(id)).await?,
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Numbers of which there are records.
+    async fn ids(&self) -> Result<BTreeSet<JobId>, Failure> {
+        let mut found = BTreeSet::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.store.scan("job/", after.as_deref(), PAGE).await?;
-            for (key, value) in &page {
-                if key.ends_with("/head") {
-                    jobs.push(self.load(key, value).await?);
-                }
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
-                _ => return Ok(jobs),
-            }
+            let page = self.store.scan(keys::JOBS, after.as_deref(), 1).await?;
+            let Some((key, _)) = page.first() else { return Ok(found) };
+            let Some(id) = keys::job_of(key) else {
+                return Err(Failure::fatal(Kind::Corrupt, format!("the record {key} of the job store is of no job")));
+            };
+            found.insert(id);
+            // Behind everything of this job.
+            after = Some(keys::behind(id));
         }
     }
 
     /// A job in its stored state. Rows of which the head does not speak were written by a step that was not stored:
     /// they go, since the step may come out otherwise when it is made again.
     async fn load(&self, key: &str, value: &Bytes) -> Result<Job, Failure> {
-        match decode::<Head>(key, value)? {
-            Head::Backup(head) => {
-                let mut job = BackupJob::new(*head);
-                if job.head.planned {
-                    job.plan = Some(self.large(&plan(job.head.id)).await?);
-                    job.rows = self.rows(job.head.id, |r: &backup::Row| r.task).await?;
-                } else {
-                    self.remove_rows(job.head.id).await?;
-                }
-                Ok(Job::Backup(Box::new(job)))
-            }
-            Head::Restore(head) => {
-                let mut job = RestoreJob::new(*head);
-                if job.head.planned {
-                    job.plan = Some(self.large(&plan(job.head.id)).await?);
-                }
-                if job.head.meta_prepared_time.is_some() {
-                    job.rows = self.rows(job.head.id, |r: &restore::Row| r.task).await?;
-                } else {
-                    self.remove_rows(job.head.id).await?;
-                }
-                Ok(Job::Restore(Box::new(job)))
-            }
+        let mut job = match decode::<Head>(key, value)? {
+            Head::Backup(head) => Job::Backup(Box::new(BackupJob::new(*head))),
+            Head::Restore(head) => Job::Restore(Box::new(RestoreJob::new(*head))),
+        };
+        let id = job.id();
+        if !speaks_of_rows(&job) {
+            self.remove_all(&rows(id)).await?;
         }
+        match &mut job {
+            Job::Backup(job) if job.head.planned => {
+                job.plan = Some(self.large(&plan(id)).await?);
+                job.rows = self.rows(id, |r: &backup::Row| r.task).await?;
+            }
+            Job::Restore(job) if job.head.planned => {
+                job.plan = Some(self.large(&plan(id)).await?);
+                job.rows = self.rows(id, |r: &restore::Row| r.task).await?;
+            }
+            Job::Backup(_) | Job::Restore(_) => {}
+        }
+        Ok(job)
     }
 
-    async fn remove_rows(&self, id: JobId) -> Result<(), Failure> {
+    async fn remove_all(&self, prefix: &str) -> Result<(), Failure> {
         loop {
-            let page = self.store.scan(&rows(id), None, MAX_OPERATIONS).await?;
+            let page = self.store.scan(prefix, None, MAX_OPERATIONS).await?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -295,11 +333,10 @@ impl Records {
     /// Moves a job with which all is over into the history, of which the newest `kept` of its kind stay.
     pub(crate) async fn archive(&self, job: &Job, view: &JobView, kept: usize) -> Result<(), Failure> {
         let id = job.id();
-        put_large(&*self.store, self.epoch, &history(id), &encode(view)?).await?;
-        delete_large(&*self.store, self.epoch, &request(id)).await?;
-        delete_large(&*self.store, self.epoch, &plan(id)).await?;
-        self.remove_rows(id).await?;
-        self.commit(Transaction { delete: vec![head(id)], ..Transaction::default() }).await?;
+        let record = stage_large(&*self.store, self.epoch, &history(id), &encode(view)?).await?;
+        let put = vec![(history(id), record)];
+        self.commit(Transaction { put, delete: vec![head(id)], ..Transaction::default() }).await?;
+        self.remove_all(&keys::job(id)).await?;
         let of_kind: Vec<JobView> = self.history().await?.into_iter().filter(|other| other.kind == view.kind).collect();
         for old in of_kind.iter().rev().skip(kept) {
             delete_large(&*self.store, self.epoch, &history(old.id)).await?;
@@ -326,33 +363,11 @@ impl Records {
     }
 }
 
-/// A transition as records.
-struct Changes {
-    /// The job with its new head, if that changed; without rows.
-    next: Option<Job>,
-    plan: Option<Bytes>,
-    rows: Vec<(String, Bytes)>,
-    gone: Vec<String>,
-}
-
-impl Changes {
-    fn of(id: JobId, transition: &JobTransition) -> Result<Self, Failure> {
-        let put = |task: TaskId, bytes: Result<Bytes, Failure>| Ok((row(id, task), bytes?));
-        let names = |gone: &[TaskId]| gone.iter().map(|task| row(id, *task)).collect();
-        Ok(match transition {
-            JobTransition::Backup(t) => Self {
-                next: t.head.clone().map(|head| Job::Backup(Box::new(BackupJob::new(head)))),
-                plan: t.plan.as_ref().map(encode).transpose()?,
-                rows: t.rows.iter().map(|r| put(r.task, encode(r))).collect::<Result<_, Failure>>()?,
-                gone: names(&t.gone),
-            },
-            JobTransition::Restore(t) => Self {
-                next: t.head.clone().map(|head| Job::Restore(Box::new(RestoreJob::new(head)))),
-                plan: t.plan.as_ref().map(encode).transpose()?,
-                rows: t.rows.iter().map(|r| put(r.task, encode(r))).collect::<Result<_, Failure>>()?,
-                gone: names(&t.gone),
-            },
-        })
+/// Whether rows that are stored count.
+fn speaks_of_rows(job: &Job) -> bool {
+    match job {
+        Job::Backup(job) => job.head.planned,
+        Job::Restore(job) => job.head.meta_prepared_time.is_some(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Heads of jobs that are accepted just now.
 
+use std::collections::BTreeSet;
+
 use tabvault_common::clock::Time;
 use tabvault_common::ids::{ClusterId, JobId, JobUuid};
 use tabvault_common::label::Label;
@@ -35,6 +37,7 @@ pub(super) fn backup(
         next_task: 1,
         retaking: Vec::new(),
         retakes: 0,
+        silent: BTreeSet::new(),
         meta: None,
         timestamp: None,
         cancelling: None,

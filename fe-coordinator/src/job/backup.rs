@@ -14,7 +14,7 @@
 //! Before UPLOAD_INFO is stored no info can have been written, so a cancel ends the job at once. From then on it writes
 //! a tombstone at the info's name and adopts whatever stands there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use tabvault_common::repo::info::{ManifestRef, ObjectRef};
 use tabvault_common::view::BackupState;
 
 use super::{Asking, Effect, Transition};
-use crate::catalog::Cut;
+use crate::catalog::{Cut, CutPartition, CutTable};
 use crate::check::properties::BackupProperties;
 
 pub mod objects;
@@ -87,6 +87,8 @@ pub struct Head {
     pub retaking: Vec<PartitionId>,
     /// How often partitions were planned again.
     pub retakes: u32,
+    /// Backends that fell silent while the job ran and were not heard of since: others are preferred.
+    pub silent: BTreeSet<BackendId>,
     /// The meta, once written.
     pub meta: Option<ObjectRef>,
     /// The name the info gets, once chosen.
@@ -106,6 +108,13 @@ pub struct Head {
 pub struct Plan {
     /// The selected part of the cut.
     pub cut: Cut,
+}
+
+impl Plan {
+    /// All partitions with their tables.
+    pub fn partitions(&self) -> impl Iterator<Item = (&CutTable, &CutPartition)> {
+        self.cut.tables.iter().flat_map(|table| table.partitions.iter().map(move |partition| (table, partition)))
+    }
 }
 
 /// One task: tablets of one partition on one backend, first pinned, then uploaded.
@@ -166,7 +175,7 @@ pub struct RowTablet {
     pub files: u64,
     /// Bytes, exactly once snapshotted.
     pub bytes: u64,
-    /// Other backends with a replica that covers the version, not tried yet.
+    /// Other backends with a replica that covers the version: not tried yet, or left because they fell silent.
     pub others: Vec<BackendId>,
 }
 

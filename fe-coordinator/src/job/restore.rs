@@ -238,8 +238,8 @@ impl RestoreJob {
     pub fn next_tick(&self) -> Option<Time> {
         let open = !self.head.state.is_final() && self.head.cancelling.is_none();
         let deadline = open.then(|| self.deadline());
-        let rows = self.rows.values().filter(|row| row.is_active(self.head.state)).filter_map(|row| row.not_before);
-        rows.chain(deadline).chain(self.head.asking.next()).min()
+        let rows = self.rows.values().filter(|row| open && row.is_active(self.head.state));
+        rows.filter_map(|row| row.not_before).chain(deadline).chain(self.head.asking.next()).min()
     }
 
     /// Whether the job occupies its database.

@@ -3,6 +3,28 @@
 use tabvault_common::ids::{JobId, JobUuid, TaskId};
 
 pub(super) const HISTORY: &str = "history/";
+pub(super) const JOBS: &str = "job/";
+
+/// What all records of a job's present begin with.
+pub(super) fn job(job: JobId) -> String {
+    format!("{JOBS}{:020}/", job.0)
+}
+
+/// The job that a record below [`JOBS`] is of.
+pub(super) fn job_of(key: &str) -> Option<JobId> {
+    let (id, _) = key.strip_prefix(JOBS)?.split_once('/')?;
+    id.parse().ok().map(JobId)
+}
+
+/// A key after all of a job's and before any of the next one's.
+pub(super) fn behind(job: JobId) -> String {
+    // The sign that follows `/`.
+    format!("{JOBS}{:020}0", job.0)
+}
+
+pub(super) fn step(job: JobId) -> String {
+    format!("{JOBS}{:020}/step", job.0)
+}
 
 pub(super) fn head(job: JobId) -> String {
     format!("job/{:020}/head", job.0)

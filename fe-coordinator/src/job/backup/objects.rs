@@ -58,11 +58,8 @@ impl BackupJob {
         })
     }
 
-    fn find(&self, partition: PartitionId) -> Option<(&CutTable, &CutPartition)> {
-        self.plan.iter().flat_map(|plan| &plan.cut.tables).find_map(|table| {
-            let found = table.partitions.iter().find(|p| p.id == partition)?;
-            Some((table, found))
-        })
+    pub(super) fn find(&self, partition: PartitionId) -> Option<(&CutTable, &CutPartition)> {
+        self.plan.iter().flat_map(Plan::partitions).find(|(_, found)| found.id == partition)
     }
 
     /// The intent, as this leadership writes it.

@@ -7,8 +7,11 @@ use tabvault_common::ids::{BackendId, TaskId};
 use tabvault_common::repo::info::Content;
 
 use super::{Row, RowTablet, Stage};
-use crate::catalog::{CutPartition, TabletInfo};
+use crate::catalog::{CutPartition, CutTable, TabletInfo};
 use crate::job::{MAX_BYTES_PER_TASK, MAX_TABLETS_PER_TASK};
+
+#[cfg(test)]
+mod tests;
 
 /// Plans partitions one after another, spreading bytes over the backends.
 #[derive(Debug)]
@@ -99,6 +102,30 @@ impl<'a> Planner<'a> {
         };
         Ok((chosen.backend, tablet))
     }
+}
+
+/// Whether `rows`, all of one partition, hold just the tablets that its definition speaks of. Definitions and tablets
+/// are asked for one after the other, and a partition may be planned again much later.
+///
+/// # Errors
+/// `FailedPrecondition` naming the table when it was altered in between.
+pub fn check_unaltered<'a>(
+    table: &CutTable,
+    partition: &CutPartition,
+    rows: impl IntoIterator<Item = &'a Row>,
+) -> Result<(), Failure> {
+    let planned = rows.into_iter().flat_map(|row| &row.tablets);
+    let mut planned: Vec<_> = planned.map(|tablet| (tablet.index, tablet.position, tablet.schema_hash)).collect();
+    planned.sort_unstable();
+    let buckets = partition.def.buckets;
+    let defined = table.def.indexes.iter().zip(0_u32..);
+    let defined = defined.flat_map(|(def, n)| (0..buckets).map(move |bucket| (n, bucket, def.schema_hash)));
+    if planned.into_iter().eq(defined) {
+        return Ok(());
+    }
+    let (table, partition) = (&table.def.name, &partition.def.name);
+    let why = format!("table {table} was altered while its partition {partition} was backed up: back it up again");
+    Err(Failure::fatal(Kind::FailedPrecondition, why))
 }
 
 /// Cuts tablets into pieces that fit one task.

@@ -1,22 +1,22 @@
 //! One step of a backup. A method per state; every pair of state and event stands somewhere here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind, Retry};
-use tabvault_common::ids::{BackendId, PartitionId, TabletId, TaskId};
+use tabvault_common::ids::{PartitionId, TaskId};
 use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::info::ObjectRef;
-use tabvault_common::task::{JobEnd, TabletTotals, TaskResult};
+use tabvault_common::task::JobEnd;
 use tabvault_common::view::BackupState as State;
 
-use super::{BackupJob, BackupTransition, Head, Plan, Row, RowTablet, Stage};
-use crate::job::{Answer, Ask, Effect, Event, MAX_TASK_FAILURES, backoff};
+use super::plan::check_unaltered;
+use super::{BackupJob, BackupTransition, Head, Plan, Row, Stage};
+use crate::job::{Answer, Ask, Effect, Event, kept_failure};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
-/// How often partitions of one job may be planned again: a partition that changes faster than replicas can follow must
-/// not keep a job busy for ever.
-const MAX_RETAKES: u32 = 32;
+mod tasks;
 
 /// How often the removal of a cancelled job's intent is tried before it is left to the next start.
 const MAX_CLEANUPS: u32 = 10;
@@ -32,8 +32,13 @@ impl BackupJob {
                 let state = draft.head.state.as_str();
                 draft.cancel(Failure::fatal(Kind::Cancelled, format!("cancelled by {by} in state {state}")));
             }
-            Event::Answered(ask, Ok(answer)) => draft.on_answer(ask, answer),
-            Event::Answered(ask, Err(failure)) => draft.on_ask_failed(ask, &failure),
+            Event::Answered(ask, answer) => {
+                match answer {
+                    Ok(answer) => draft.on_answer(ask, answer),
+                    Err(failure) => draft.on_ask_failed(ask, &failure),
+                }
+                draft.clean_after(ask);
+            }
             Event::Reported { task, attempt, outcome } => draft.on_report(task, attempt, outcome),
             Event::BackendRestarted(backend) => draft.on_restarted(backend),
             Event::BackendDead(backend) => draft.on_dead(backend),
@@ -123,25 +128,36 @@ impl<'a> Draft<'a> {
     fn cancel(&mut self, why: Failure) {
         match self.head.state {
             State::Pending | State::Snapshoting | State::UploadSnapshot | State::Uploading | State::SaveMeta => {
+                // An intent that is being written just now is removed when that has ended.
+                let being_written = self.head.state == State::Pending && !self.head.asking.is_waiting(Ask::WriteIntent);
                 self.head.unclean = self.head.planned;
                 self.end_cancelled(why);
-                if self.head.unclean {
+                if self.head.unclean && !being_written {
                     self.ask(Ask::RemoveIntent);
                 }
             }
             State::UploadInfo if self.head.cancelling.is_none() => {
-                self.head.cancelling = Some(why);
+                self.head.asking.clear();
+                self.head.cancelling = Some(kept_failure(why));
                 self.ask(Ask::WriteTombstone);
             }
             State::UploadInfo | State::Finished | State::Cancelled => {}
         }
     }
 
+    /// A job that was cancelled while its intent was being written removes it now.
+    fn clean_after(&mut self, ask: Ask) {
+        if ask == Ask::WriteIntent && self.head.state == State::Cancelled && self.head.unclean {
+            self.ask(Ask::RemoveIntent);
+        }
+    }
+
     fn end_cancelled(&mut self, why: Failure) {
         self.head.state = State::Cancelled;
-        self.head.status = Some(why);
+        self.head.status = Some(kept_failure(why));
         self.head.finished_time = Some(self.now);
         self.head.retaking.clear();
+        self.head.asking.clear();
         self.effects.push(Effect::EndOnAgents(JobEnd::Discarded));
     }
 
@@ -149,15 +165,16 @@ impl<'a> Draft<'a> {
         self.head.state = State::Finished;
         self.head.status = None;
         self.head.cancelling = None;
+        self.head.asking.clear();
         self.head.finished_time = Some(self.now);
         self.effects.push(Effect::EndOnAgents(JobEnd::Published));
     }
 
     fn on_ask_failed(&mut self, ask: Ask, failure: &Failure) {
-        let commit = matches!(ask, Ask::WriteInfo | Ask::WriteTombstone | Ask::RemoveIntent);
-        if self.head.state.is_final() && ask != Ask::RemoveIntent {
+        if self.is_late(ask) {
             return;
         }
+        let commit = matches!(ask, Ask::WriteInfo | Ask::WriteTombstone | Ask::RemoveIntent);
         if failure.retry == Retry::Never && !commit {
             self.head.asking.answered(ask);
             return self.cancel(failure.clone());
@@ -169,43 +186,28 @@ impl<'a> Draft<'a> {
         self.head.asking.failed(ask, failure, self.now);
     }
 
-    fn on_restarted(&mut self, backend: BackendId) {
-        if self.head.state != State::Uploading {
-            return;
-        }
-        let lost = |row: &&Row| row.backend == backend && row.stage == Stage::Snapshotted && row.not_before.is_none();
-        let lost: Vec<Row> = self.rows().filter(lost).cloned().collect();
-        for mut row in lost {
-            // A new attempt: objects of the old one may be half-written under its names.
-            row.attempt += 1;
-            self.dispatch(row);
-        }
-    }
-
-    fn on_dead(&mut self, backend: BackendId) {
-        let state = self.head.state;
-        if !matches!(state, State::Snapshoting | State::Uploading) {
-            return;
-        }
-        let lost = |row: &&Row| row.backend == backend && !row.is_done();
-        let lost: Vec<Row> = self.rows().filter(lost).cloned().collect();
-        let why = Failure::transient(Kind::Unreachable, format!("backend {backend} does not answer"));
-        for mut row in lost {
-            let (movable, fixed): (Vec<_>, Vec<_>) = row.tablets.into_iter().partition(|t| !t.others.is_empty());
-            row.tablets = fixed;
-            row.error = Some(format!("{why}; waiting for it, no other replica has version {}", row.version));
-            let source = row.clone();
-            if row.tablets.is_empty() {
-                self.remove(row.task);
-            } else if !movable.is_empty() {
-                // The rest is another task's work than before: its own attempt.
-                row.attempt += 1;
-                row.stage = Stage::Snapshot;
-                self.dispatch(row);
-            } else {
-                self.put(row);
-            }
-            self.move_tablets(&source, movable, &why);
+    /// Whether the job has gone on without the answer.
+    fn is_late(&self, ask: Ask) -> bool {
+        let cancelling = self.head.cancelling.is_some();
+        !match (self.head.state, ask) {
+            (State::Pending, Ask::TakeCut) => !self.head.planned,
+            (State::Pending, Ask::WriteIntent) => self.head.planned,
+            (State::Snapshoting | State::Uploading, Ask::TakePartition(p)) => self.head.retaking.contains(&p),
+            (State::SaveMeta, Ask::WriteMeta) => true,
+            (State::UploadInfo, Ask::WriteInfo) => !cancelling,
+            (State::UploadInfo, Ask::WriteTombstone) => cancelling,
+            (State::Cancelled, Ask::RemoveIntent) => self.head.unclean,
+            (
+                State::Pending
+                | State::Snapshoting
+                | State::UploadSnapshot
+                | State::Uploading
+                | State::SaveMeta
+                | State::UploadInfo
+                | State::Finished
+                | State::Cancelled,
+                _,
+            ) => false,
         }
     }
 
@@ -215,7 +217,7 @@ impl<'a> Draft<'a> {
         self.head.asking.answered(ask);
         match (self.head.state, answer) {
             (State::Pending, Answer::Planned(plan, rows)) if !self.head.planned => self.planned(*plan, rows),
-            (State::Pending, Answer::Done) if ask == Ask::WriteIntent => self.begin_snapshoting(),
+            (State::Pending, Answer::Done) if ask == Ask::WriteIntent && self.head.planned => self.begin_snapshoting(),
             (State::Snapshoting | State::Uploading, Answer::PartitionPlanned(rows)) => {
                 if let Ask::TakePartition(partition) = ask {
                     self.partition_planned(partition, rows);
@@ -241,6 +243,16 @@ impl<'a> Draft<'a> {
     }
 
     fn planned(&mut self, plan: Plan, rows: Vec<Row>) {
+        let mut of_partition: BTreeMap<PartitionId, Vec<&Row>> = BTreeMap::new();
+        for row in &rows {
+            of_partition.entry(row.partition).or_default().push(row);
+        }
+        for (table, partition) in plan.partitions() {
+            let rows = of_partition.remove(&partition.id).unwrap_or_default();
+            if let Err(altered) = check_unaltered(table, partition, rows) {
+                return self.cancel(altered);
+            }
+        }
         self.head.planned = true;
         self.head.next_task = rows.iter().map(|row| row.task.0 + 1).max().unwrap_or(1);
         self.plan = Some(plan);
@@ -252,6 +264,7 @@ impl<'a> Draft<'a> {
 
     fn begin_snapshoting(&mut self) {
         self.head.state = State::Snapshoting;
+        self.leave_silent();
         self.dispatch_active();
         self.check_snapshots();
     }
@@ -266,6 +279,11 @@ impl<'a> Draft<'a> {
             let why = format!("{name} was dropped while it was backed up");
             return self.cancel(Failure::fatal(Kind::NotFound, why));
         };
+        if let Some((table, defined)) = self.job.find(partition)
+            && let Err(altered) = check_unaltered(table, defined, &rows)
+        {
+            return self.cancel(altered);
+        }
         let old: Vec<TaskId> = self.rows().filter(|row| row.partition == partition).map(|row| row.task).collect();
         for task in old {
             self.effects.push(Effect::Release(task));
@@ -290,16 +308,13 @@ impl<'a> Draft<'a> {
         match write {
             InfoWrite::Written | InfoWrite::OursAlready => self.end_finished(),
             InfoWrite::Tombstoned => self.end_cancelling("a tombstone stands at the name of its info"),
-            InfoWrite::TakenByOther if self.head.cancelling.is_some() => {
-                self.end_cancelling("its info was not written")
-            }
+            InfoWrite::TakenByOther if self.head.cancelling.is_some() => self.end_without_tombstone(),
             InfoWrite::TakenByOther => {
                 let taken = self.head.timestamp.take();
-                let mut at = self.now;
-                while Some(SnapshotTimestamp::at(at)) <= taken {
-                    at = at.after(std::time::Duration::from_millis(1));
-                }
-                self.head.timestamp = Some(SnapshotTimestamp::at(at));
+                // A clock that went back further than this gives a name that is not the taken one as well.
+                let candidates = (0..1000).map(|ms| SnapshotTimestamp::at(self.now.after(Duration::from_millis(ms))));
+                let later = candidates.into_iter().find(|at| Some(at) > taken.as_ref());
+                self.head.timestamp = Some(later.unwrap_or_else(|| SnapshotTimestamp::at(self.now)));
                 self.ask(Ask::WriteInfo);
             }
         }
@@ -307,7 +322,8 @@ impl<'a> Draft<'a> {
 
     fn tombstone_answered(&mut self, write: TombstoneWrite) {
         match write {
-            TombstoneWrite::Written | TombstoneWrite::TakenByOther => self.end_cancelling("a tombstone was written"),
+            TombstoneWrite::Written => self.end_cancelling("a tombstone was written"),
+            TombstoneWrite::TakenByOther => self.end_without_tombstone(),
             TombstoneWrite::InfoStands => self.end_finished(),
         }
     }
@@ -317,134 +333,12 @@ impl<'a> Draft<'a> {
         self.end_cancelled(why.unwrap_or_else(|| Failure::fatal(Kind::Cancelled, otherwise)));
     }
 
-    // -- reports
-
-    fn on_report(&mut self, task: TaskId, attempt: u32, outcome: Result<TaskResult, Failure>) {
-        let state = self.head.state;
-        let current = |row: &&Row| row.attempt == attempt && row.is_active(state);
-        let Some(row) = self.row(task).filter(current).cloned() else { return };
-        match (row.stage.clone(), outcome) {
-            (Stage::Snapshot, Ok(TaskResult::Snapshotted { tablets, failed })) => {
-                self.snapshotted(row, &tablets, failed);
-            }
-            (Stage::Snapshotted, Ok(TaskResult::Uploaded { manifest })) => {
-                let row = Row { stage: Stage::Uploaded(manifest), error: None, failures: 0, ..row };
-                self.effects.push(Effect::Release(row.task));
-                self.put(row);
-                self.check_uploads();
-            }
-            (Stage::Snapshot, Err(failure)) => self.snapshot_failed(row, failure),
-            (Stage::Snapshotted, Err(failure)) => self.upload_failed(row, &failure),
-            (_, Ok(other)) => self.task_failed(row, &Failure::transient(Kind::Internal, format!("answered {other:?}"))),
-            (Stage::Uploaded(_) | Stage::Described, Err(_)) => {}
-        }
-    }
-
-    fn snapshotted(&mut self, mut row: Row, totals: &[TabletTotals], failed: Vec<(TabletId, Failure)>) {
-        if let Some((_, why)) = failed.iter().find(|(_, failure)| failure.kind == Kind::NoSpace) {
-            return self.cancel(why.clone());
-        }
-        if let Some((tablet, why)) = failed.iter().find(|(_, failure)| failure.retry != Retry::Never)
-            && row.failures + 1 < MAX_TASK_FAILURES
-        {
-            let why = why.clone().context(format!("tablet {tablet}"));
-            return self.task_failed(row, &why);
-        }
-        let failed: BTreeMap<TabletId, Failure> = failed.into_iter().collect();
-        let totals: BTreeMap<TabletId, &TabletTotals> = totals.iter().map(|total| (total.tablet, total)).collect();
-        if row.tablets.iter().any(|t| !failed.contains_key(&t.tablet) && !totals.contains_key(&t.tablet)) {
-            let why = "the backend answered without naming every tablet";
-            return self.task_failed(row, &Failure::transient(Kind::Internal, why));
-        }
-        let source = row.clone();
-        let (lost, mut kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut row.tablets).into_iter().partition(|tablet| failed.contains_key(&tablet.tablet));
-        for tablet in &mut kept {
-            if let Some(total) = totals.get(&tablet.tablet) {
-                (tablet.files, tablet.bytes) = (total.files, total.bytes);
-            }
-        }
-        if kept.is_empty() {
-            self.remove(row.task);
-        } else {
-            row.tablets = kept;
-            // The upload is the row's next attempt, so that a late second answer to this one means nothing.
-            let row = Row { stage: Stage::Snapshotted, attempt: row.attempt + 1, error: None, failures: 0, ..row };
-            if self.head.state == State::Uploading { self.dispatch(row) } else { self.put(row) }
-        }
-        if let Some((tablet, why)) = failed.into_iter().next() {
-            self.move_tablets(&source, lost, &why.context(format!("tablet {tablet}")));
-        }
-        self.check_snapshots();
-    }
-
-    fn snapshot_failed(&mut self, mut row: Row, failure: Failure) {
-        if failure.kind == Kind::NoSpace && failure.retry == Retry::Never {
-            return self.cancel(failure);
-        }
-        if failure.retry != Retry::Never && row.failures + 1 < MAX_TASK_FAILURES {
-            return self.task_failed(row, &failure);
-        }
-        let tablets = std::mem::take(&mut row.tablets);
-        self.remove(row.task);
-        self.move_tablets(&row, tablets, &failure.context(format!("snapshot on backend {}", row.backend)));
-    }
-
-    fn upload_failed(&mut self, mut row: Row, failure: &Failure) {
-        let snapshot_gone = failure.kind == Kind::FailedPrecondition;
-        if (failure.retry == Retry::Never && !snapshot_gone) || row.failures + 1 >= MAX_TASK_FAILURES {
-            return self.cancel(failure.clone().context(format!("upload from backend {}", row.backend)));
-        }
-        if snapshot_gone {
-            row.stage = Stage::Snapshot;
-        }
-        self.task_failed(row, failure);
-    }
-
-    /// Tries the row again after a while.
-    fn task_failed(&mut self, mut row: Row, failure: &Failure) {
-        row.failures += 1;
-        if row.failures >= MAX_TASK_FAILURES {
-            return self.cancel(failure.clone().context(format!("task {} on backend {}", row.task, row.backend)));
-        }
-        row.attempt += 1;
-        row.error = Some(failure.message.clone());
-        row.not_before = Some(self.now.after(backoff(row.failures)));
-        self.put(row);
-    }
-
-    /// Takes tablets of `row` from other replicas at the same version, or their whole partition again where one has
-    /// none.
-    fn move_tablets(&mut self, row: &Row, tablets: Vec<RowTablet>, why: &Failure) {
-        if tablets.is_empty() || self.head.retaking.contains(&row.partition) {
-            return;
-        }
-        if tablets.iter().any(|tablet| tablet.others.is_empty()) {
-            return self.retake(row.partition, why);
-        }
-        let mut moved: BTreeMap<BackendId, Vec<RowTablet>> = BTreeMap::new();
-        for mut tablet in tablets {
-            let backend = tablet.others.remove(0);
-            moved.entry(backend).or_default().push(tablet);
-        }
-        for (backend, tablets) in moved {
-            let (task, stage, error) = (self.new_task(), Stage::Snapshot, Some(why.message.clone()));
-            let fresh =
-                Row { task, backend, tablets, stage, error, attempt: 1, failures: 0, not_before: None, ..row.clone() };
-            self.dispatch(fresh);
-        }
-    }
-
-    /// Plans a partition again, where that can help: the version is gone or the schema changed.
-    fn retake(&mut self, partition: PartitionId, why: &Failure) {
-        let helps = matches!(why.kind, Kind::NotFound | Kind::FailedPrecondition | Kind::Mismatch);
-        if !helps || self.head.retakes >= MAX_RETAKES {
-            let name = self.partition_name(partition);
-            return self.cancel(why.clone().context(format!("no replica gives {name}")));
-        }
-        self.head.retakes += 1;
-        self.head.retaking.push(partition);
-        self.ask(Ask::TakePartition(partition));
+    /// Another job has the name, so neither info nor tombstone of this one will ever stand: nothing in the repository
+    /// says that the job has ended, and its intent has to go.
+    fn end_without_tombstone(&mut self) {
+        self.end_cancelling("another job has the name of its info");
+        self.head.unclean = true;
+        self.ask(Ask::RemoveIntent);
     }
 
     // -- passing from state to state
@@ -460,15 +354,21 @@ impl<'a> Draft<'a> {
 
     fn begin_uploading(&mut self) {
         self.head.state = State::Uploading;
+        self.leave_silent();
         self.dispatch_active();
         self.check_uploads();
     }
 
     /// Sends what the state that has just begun is about; the rows themselves do not change by it.
     fn dispatch_active(&mut self) {
-        let active: Vec<TaskId> =
-            self.rows().filter(|row| row.is_active(self.head.state)).map(|row| row.task).collect();
-        self.effects.extend(active.into_iter().map(Effect::Dispatch));
+        let sent = |effect: &Effect| match effect {
+            Effect::Dispatch(task) => Some(*task),
+            Effect::Release(_) | Effect::Ask(_) | Effect::Continue | Effect::EndOnAgents(_) => None,
+        };
+        let sent: BTreeSet<TaskId> = self.effects.iter().filter_map(sent).collect();
+        let active = self.rows().filter(|row| row.is_active(self.head.state) && !sent.contains(&row.task));
+        let active: Vec<Effect> = active.map(|row| Effect::Dispatch(row.task)).collect();
+        self.effects.extend(active);
     }
 
     fn check_uploads(&mut self) {
@@ -487,10 +387,8 @@ impl<'a> Draft<'a> {
     }
 
     fn partition_name(&self, partition: PartitionId) -> String {
-        let named = self.job.plan.iter().flat_map(|plan| &plan.cut.tables).find_map(|table| {
-            let found = table.partitions.iter().find(|p| p.id == partition)?;
-            Some(format!("partition {} of table {}", found.def.name, table.def.name))
-        });
+        let named = self.job.find(partition);
+        let named = named.map(|(table, found)| format!("partition {} of table {}", found.def.name, table.def.name));
         named.unwrap_or_else(|| format!("partition {partition}"))
     }
 }

@@ -1,6 +1,6 @@
 //! How a prepared restore is cut into tasks. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, TabletIdentity, TaskId};
@@ -11,6 +11,9 @@ use super::{Row, RowTablet, Stage};
 use crate::catalog::{PreparedPartition, PreparedTablet};
 use crate::check::mapping::RestorePlan;
 use crate::job::{MAX_BYTES_PER_TASK, MAX_TABLETS_PER_TASK};
+
+#[cfg(test)]
+mod tests;
 
 /// The rows of a restore: every replica of every prepared tablet in exactly one, tablets of one manifest and one
 /// backend together.
@@ -25,8 +28,10 @@ pub fn rows(
     prepared: &[PreparedPartition],
 ) -> Result<Vec<Row>, Failure> {
     let mut groups: BTreeMap<(BackendId, Option<u32>), Vec<RowTablet>> = BTreeMap::new();
+    check_all_prepared(plan, prepared)?;
     for partition in prepared {
         let source = source(plan, meta, partition)?;
+        check_whole(plan, partition, source)?;
         for tablet in &partition.tablets {
             let from = position(plan, partition, source, tablet)?;
             let identity = TabletIdentity {
@@ -55,6 +60,25 @@ pub fn rows(
         cut(&mut rows, backend, manifest, tablets);
     }
     Ok(rows)
+}
+
+/// Whether every partition that was asked for was prepared, once.
+fn check_all_prepared(plan: &RestorePlan, prepared: &[PreparedPartition]) -> Result<(), Failure> {
+    let asked = plan.prepare.tables.iter().zip(0_u32..);
+    let asked: BTreeSet<_> = asked.flat_map(|(t, n)| (0_u32..).zip(&t.partitions).map(move |(p, _)| (n, p))).collect();
+    let given: BTreeSet<_> = prepared.iter().map(|p| (p.table, p.partition)).collect();
+    if given == asked && prepared.len() == asked.len() { Ok(()) } else { Err(unasked()) }
+}
+
+/// Whether every tablet of the source has a target, and every target a replica.
+fn check_whole(plan: &RestorePlan, partition: &PreparedPartition, source: &PartitionMeta) -> Result<(), Failure> {
+    let map = plan.index_map.get(partition.table as usize).ok_or_else(unasked)?;
+    let buckets = |index: &usize| source.indexes.get(*index).map_or(0, |index| index.tablets.len());
+    let asked = (0_u32..).zip(map).flat_map(|(n, index)| (0_u32..).take(buckets(index)).map(move |at| (n, at)));
+    let placed = partition.tablets.iter().all(|tablet| !tablet.backends.is_empty());
+    let given: BTreeSet<_> = partition.tablets.iter().map(|tablet| (tablet.index, tablet.position)).collect();
+    let once = given.len() == partition.tablets.len();
+    if placed && once && given.into_iter().eq(asked) { Ok(()) } else { Err(unasked()) }
 }
 
 fn cut(rows: &mut Vec<Row>, backend: BackendId, manifest: Option<ManifestRef>, tablets: Vec<RowTablet>) {

@@ -10,7 +10,7 @@ use tabvault_common::view::RestoreState as State;
 
 use super::{Head, Plan, RestoreJob, RestoreTransition, Row, Stage};
 use crate::catalog::Decision;
-use crate::job::{Answer, Ask, Effect, Event, MAX_TASK_FAILURES, backoff};
+use crate::job::{Answer, Ask, Effect, Event, MAX_TASK_FAILURES, backoff, kept, kept_failure};
 
 impl RestoreJob {
     /// What `event` at the moment `now` changes, and what is to be done about it.
@@ -122,12 +122,14 @@ impl<'a> Draft<'a> {
         if self.head.state.is_final() || self.head.cancelling.is_some() {
             return;
         }
-        self.head.cancelling = Some(why);
+        self.head.asking.clear();
+        self.head.cancelling = Some(kept_failure(why));
         self.ask(Ask::Discard);
     }
 
     fn decided(&mut self, decision: Decision) {
         let why = self.head.cancelling.take();
+        self.head.asking.clear();
         self.head.finished_time = Some(self.now);
         match decision {
             Decision::Published => {
@@ -144,7 +146,7 @@ impl<'a> Draft<'a> {
     }
 
     fn on_ask_failed(&mut self, ask: Ask, failure: &Failure) {
-        if self.head.state.is_final() || (self.head.cancelling.is_some() && ask != Ask::Discard) {
+        if self.is_late(ask) {
             return;
         }
         if failure.retry == Retry::Never && ask != Ask::Discard {
@@ -154,7 +156,33 @@ impl<'a> Draft<'a> {
         self.head.asking.failed(ask, failure, self.now);
     }
 
+    /// Whether the job has gone on without the answer.
+    fn is_late(&self, ask: Ask) -> bool {
+        if self.head.cancelling.is_some() {
+            return ask != Ask::Discard || self.head.state.is_final();
+        }
+        !match (self.head.state, ask) {
+            (State::Pending, Ask::ReadSnapshot) => !self.head.planned,
+            (State::Pending, Ask::Prepare) => self.head.planned,
+            (State::Committing, Ask::Publish) => self.head.publishing,
+            (
+                State::Pending
+                | State::Snapshoting
+                | State::Download
+                | State::Downloading
+                | State::Commit
+                | State::Committing
+                | State::Finished
+                | State::Cancelled,
+                _,
+            ) => false,
+        }
+    }
+
     fn on_dead(&mut self, backend: BackendId) {
+        if self.head.cancelling.is_some() {
+            return;
+        }
         let state = self.head.state;
         let waiting = |row: &&Row| row.backend == backend && row.is_active(state);
         let waiting: Vec<Row> = self.rows().filter(waiting).cloned().collect();
@@ -169,7 +197,11 @@ impl<'a> Draft<'a> {
     fn on_answer(&mut self, ask: Ask, answer: Answer) {
         self.head.asking.answered(ask);
         if let Answer::Decided(decision) = answer {
-            if !self.head.state.is_final() {
+            let asked = match ask {
+                Ask::Publish => self.head.publishing,
+                _ => self.head.cancelling.is_some(),
+            };
+            if asked && !self.head.state.is_final() {
                 self.decided(decision);
             }
             return;
@@ -183,7 +215,7 @@ impl<'a> Draft<'a> {
                 self.plan = Some(*plan);
                 self.ask(Ask::Prepare);
             }
-            (State::Pending, Answer::Prepared(rows)) => {
+            (State::Pending, Answer::Prepared(rows)) if self.head.planned => {
                 self.head.state = State::Snapshoting;
                 self.head.meta_prepared_time = Some(self.now);
                 for row in rows {
@@ -246,7 +278,10 @@ impl<'a> Draft<'a> {
 
     /// The row's next task is its next attempt, so that a late second answer to this one means nothing.
     fn advance(&mut self, row: Row, stage: Stage) {
-        let row = Row { stage, attempt: row.attempt + 1, failures: 0, error: None, ..row };
+        // While committing, failures count until the row is adopted: files that are fetched and lost again and again
+        // must not keep the job busy until its deadline.
+        let failures = if self.head.state == State::Committing { row.failures } else { 0 };
+        let row = Row { stage, attempt: row.attempt + 1, failures, error: None, ..row };
         if row.is_active(self.head.state) {
             self.effects.push(Effect::Dispatch(row.task));
         }
@@ -259,7 +294,7 @@ impl<'a> Draft<'a> {
             return self.cancel(failure.clone().context(format!("restore on backend {}", row.backend)));
         }
         row.attempt += 1;
-        row.error = Some(failure.message.clone());
+        row.error = Some(kept(&failure.message));
         row.not_before = Some(self.now.after(backoff(row.failures)));
         self.put(row);
     }
