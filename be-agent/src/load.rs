@@ -16,8 +16,13 @@ use crate::store::Result;
 #[async_trait]
 pub trait LoadStore: Send + Sync + fmt::Debug {
     /// Brings the files of a directory that belong to the given buckets into the tablets as a version that becomes
-    /// visible only when the catalog says so. Doing it again, or doing another load as the same version, takes the
-    /// place of what was there.
+    /// visible only when the catalog says so. The same load done again answers as it did; another load as the same
+    /// version takes the place of what was there, as long as no later version is.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` if a tablet lacks the version before, or has a later one; `Mismatch` if its schema is
+    /// another; `Busy`, never to be tried again by itself, if the source changed meanwhile. A load that fails leaves the
+    /// tablets it had not finished as they were.
     async fn load(&self, load: JobUuid, task: &Load, progress: &Arc<Progress>) -> Result<Vec<LoadedTablet>>;
 
     /// Writes the tablets' visible files out. Answers with files and bytes written.

@@ -55,7 +55,7 @@ pub(crate) fn map<T: Send, S, R: Send>(
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let threads = items.len().div_ceil(4).min(IN_FLIGHT);
+    let threads = items.len().clamp(1, IN_FLIGHT);
     let items = Mutex::new(items.into_iter());
     let outcome: Mutex<(Vec<R>, Option<Failure>)> = Mutex::new((Vec::new(), None));
     let failed = AtomicBool::new(false);

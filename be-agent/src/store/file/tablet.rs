@@ -109,11 +109,12 @@ impl State {
         Err(Failure::fatal(Kind::Mismatch, format!("tablet {tablet} has schema {has}, not {wanted}")))
     }
 
-    /// Refuses a tablet that still belongs to a job.
+    /// Refuses a tablet that still belongs to a job. Whoever asks may know of a publish of which this agent is only about
+    /// to hear: trying again helps.
     pub(crate) fn check_settled(&self) -> Result<()> {
         match self.header.owner {
             None => Ok(()),
-            Some(job) => Err(Failure::fatal(
+            Some(job) => Err(Failure::transient(
                 Kind::FailedPrecondition,
                 format!("tablet {} belongs to job {job} and is not readable before that ends", self.header.tablet),
             )),

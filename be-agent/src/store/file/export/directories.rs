@@ -42,11 +42,15 @@ impl<'a> Directories<'a> {
         let failed = |error: Errno| failure("make directory", path, error);
         let mut dir = rustix::fs::open(self.root, OPEN, RawMode::empty()).map_err(failed)?;
         for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            match rustix::fs::mkdirat(&dir, part, RawMode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(failed(error)),
-            }
-            dir = rustix::fs::openat(&dir, part, OPEN, RawMode::empty()).map_err(failed)?;
+            let open = || rustix::fs::openat(&dir, part, OPEN, RawMode::empty());
+            let opened = match open() {
+                Err(Errno::NOENT) => match rustix::fs::mkdirat(&dir, part, RawMode::from_raw_mode(0o777)) {
+                    Ok(()) | Err(Errno::EXIST) => open(),
+                    Err(error) => Err(error),
+                },
+                opened => opened,
+            };
+            dir = opened.map_err(failed)?;
         }
         Ok(dir)
     }

@@ -66,6 +66,9 @@ impl Place {
         durable::create_dir_all(parent)?;
         self.check_target(parent)?;
         durable::create_dir_all(&self.tree())?;
+        // Nobody else looks at files that have not got their permissions yet.
+        fs::set_permissions(&self.staging, fs::Permissions::from_mode(0o700))
+            .map_err(|error| Failure::io(format_args!("protect {}", self.staging.display()), &error))?;
         durable::create_dir_all(&self.attributes())
     }
 

@@ -72,6 +72,10 @@ pub(super) fn copy(
         let count = source.read(buffer).map_err(|error| reading(&error))?;
         let Some(piece) = buffer.get(..count).filter(|piece| !piece.is_empty()) else { break };
         hasher.update(piece);
+        if hasher.length() > before.size {
+            // One that grows for ever must not be read for ever.
+            break;
+        }
         target.write_all(piece).map_err(|error| writing(&error))?;
         moved(count as u64)?;
     }
