@@ -1,8 +1,9 @@
 //! Flags win over environment variables, those over the file, and the file over the defaults.
 
+use clap::Parser;
 use std::path::Path;
-use std::process::Command;
-
+use tabvault::cli::{Cli, Command};
+use tabvault::config::{FileConfig, StandaloneConfig};
 use tabvault_common::durable;
 
 use crate::program::{refused, run, said, tabvault};
@@ -14,7 +15,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 }
 
 /// Nothing listens on these ports: the refusal names the one that was chosen.
-fn chosen(command: &mut Command) -> String {
+fn chosen(command: &mut std::process::Command) -> String {
     let output = command.output().unwrap();
     let told = said(&output);
     let address = told.split("http://").nth(1).unwrap_or_else(|| panic!("{told}"));
@@ -68,4 +69,38 @@ fn a_file_that_cannot_be_meant_so_is_refused_with_its_line() {
 #[test]
 fn a_filter_that_cannot_be_read_is_refused() {
     refused(&run("show backends --log a=b=c"), 2, "--log `a=b=c`");
+}
+
+fn resolved(line: &str, text: &str) -> StandaloneConfig {
+    let config = file(text);
+    let args = line.split_whitespace().map(str::to_owned).chain(["--config".to_owned()]);
+    let cli = Cli::try_parse_from(args.chain([config.path().display().to_string()])).unwrap();
+    let read = FileConfig::load(&cli.global).unwrap();
+    let Command::Standalone(args) = cli.command else { panic!("not standalone") };
+    StandaloneConfig::resolve(&args, &read).unwrap()
+}
+
+#[test]
+fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_defaults() {
+    let text = "
+        [standalone]
+        data = '/from/file'
+        backends = 5
+        grpc = '127.0.0.1:1'
+        [agent]
+        memory_budget = 67108864
+        bytes_per_second = 1000
+        [coordinator]
+        kept_jobs = 7
+        [tls]
+        domain = 'tabvault'";
+    let config = resolved("tabvault standalone --backends 4 --grpc 127.0.0.1:2", text);
+    assert_eq!(config.data, Path::new("/from/file"));
+    assert_eq!((config.backends, config.grpc.port(), config.http.port()), (Some(4), 2, 8030));
+    let be = config.be(2, "http://127.0.0.1:2".to_owned());
+    assert_eq!((be.host.as_str(), be.data), ("be2", vec!["/from/file/be2".into()]));
+    assert_eq!(be.tuning.rates().and_then(|rates| rates.bytes_per_second), Some(1000));
+    assert_eq!((be.tuning.memory_budget, be.tls.domain.as_deref()), (64 << 20, Some("tabvault")));
+    let fe = config.fe();
+    assert_eq!((fe.data, fe.tuning.config().kept_jobs), ("/from/file/fe".into(), 7));
 }
