@@ -43,18 +43,34 @@ const LISTED: usize = 10;
 /// # Errors
 /// A step failed.
 pub async fn run(args: &DemoArgs) -> Result<ExitCode> {
-    let signals = Signals::watch()?;
+    let (begin, signals) = (Instant::now(), Signals::watch()?);
     let home = tempfile::Builder::new().prefix("tabvault-demo-").tempdir();
     let home = home.map_err(|error| Failure::io("make a temporary directory", &error))?;
     // The directory goes when this function is left, however that is.
-    tokio::select! {
-        played = play(home.path(), args.input.as_deref()) => played,
-        () = signals.first() => Err(Failure::fatal(Kind::Cancelled, "the demonstration was interrupted").into()),
+    let differences = tokio::select! {
+        played = play(home.path(), args.input.as_deref()) => played?,
+        () = signals.first() => {
+            return Err(Failure::fatal(Kind::Cancelled, "the demonstration was interrupted").into());
+        }
+    };
+    // 9. Tidy up: some file systems take their time.
+    let busy = progress::busy("removing the temporary directory");
+    blocking(move || home.close().map_err(|error| Failure::io("remove the temporary directory", &error))).await?;
+    drop(busy);
+    // 10. Was it all the same?
+    if differences.is_empty() {
+        tell("done", &format!("what came back is what was loaded; {:.1} s in all", begin.elapsed().as_secs_f64()))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    for difference in differences.iter().take(LISTED) {
+        output::line(format!("  {difference}"))?;
+    }
+    let found = count(differences.len() as u64, "difference");
+    Err(Failure::fatal(Kind::Corrupt, format!("what came back is not what was loaded: {found}")).into())
 }
 
-async fn play(home: &Path, input: Option<&Path>) -> Result<ExitCode> {
-    let begin = Instant::now();
+/// Everything but the end. Answers with the differences that were found.
+async fn play(home: &Path, input: Option<&Path>) -> Result<Vec<String>> {
     // 1. Something to load.
     let input = match input {
         Some(dir) => absolute(dir)?,
@@ -67,20 +83,9 @@ async fn play(home: &Path, input: Option<&Path>) -> Result<ExitCode> {
     let address = format!("http://{}", cluster.grpc());
     let client = Client::connect(&ClientConfig { fe: vec![address], ..ClientConfig::default() }).await?;
     tell("start", &format!("a coordinator and {} at {}", count(BACKENDS as u64, "backend"), cluster.grpc()))?;
-    let stage = Stage { home: home.to_owned(), client };
-    let played = stage.play(&input, &before).await;
+    let played = Stage { home: home.to_owned(), client }.play(&input, &before).await;
     cluster.shutdown().await;
-    // 9. Was it all the same?
-    let differences = played?;
-    if differences.is_empty() {
-        tell("done", &format!("what came back is what was loaded; {:.1} s in all", begin.elapsed().as_secs_f64()))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for difference in differences.iter().take(LISTED) {
-        output::line(format!("  {difference}"))?;
-    }
-    let found = count(differences.len() as u64, "difference");
-    Err(Failure::fatal(Kind::Corrupt, format!("what came back is not what was loaded: {found}")).into())
+    played
 }
 
 const BACKENDS: usize = 3;
