@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// The engine's own way of taking in data.
-    async fn append(&self, tablet: TabletId, bytes: &[u8]) -> Result<Version> {
+    pub(crate) async fn append(&self, tablet: TabletId, bytes: &[u8]) -> Result<Version> {
         let _alone = self.files.write().await;
         let mut record = self.read(tablet)?;
         let version = record.latest().next();
@@ -140,7 +140,12 @@ impl TabletStore for Engine {
         if record.schema_hash != at.schema_hash {
             return Err(Failure::fatal(Kind::Mismatch, format!("tablet {} has another schema", at.tablet)));
         }
-        if record.owner.is_some() || at.version < record.base || at.version > record.latest() {
+        if record.owner.is_some() {
+            // The coordinator may know of a publish of which this agent is only about to hear: trying again helps.
+            let message = format!("tablet {} belongs to a job that has not ended", at.tablet);
+            return Err(Failure::transient(Kind::FailedPrecondition, message));
+        }
+        if at.version < record.base || at.version > record.latest() {
             let message = format!("tablet {} does not show version {}", at.tablet, at.version);
             return Err(Failure::fatal(Kind::FailedPrecondition, message));
         }
