@@ -15,6 +15,7 @@ use tabvault_common::failure::Kind;
 use tabvault_common::ids::{JobUuid, TabletId, Version};
 use tabvault_common::task::{JobEnd, TabletVersion};
 
+#[path = "file_store/trees.rs"]
 mod trees;
 use trees::{SCHEMA, at, create, load_task, open, snapshot};
 

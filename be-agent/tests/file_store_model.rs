@@ -7,6 +7,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+#[path = "file_store/trees.rs"]
 mod trees;
 use trees::{export, load, open, restore};
 
@@ -43,7 +44,8 @@ fn a_tree() -> impl Strategy<Value = Tree> {
 fn lay_over(visible: &mut Tree, loaded: &Tree) {
     for (path, content) in loaded {
         visible.retain(|old, old_content| {
-            !(content.is_some() && is_above(path, old)) && !(old_content.is_some() && is_above(old, path))
+            let hidden = content.is_some() && is_above(path, old) || old_content.is_some() && is_above(old, path);
+            !hidden
         });
         visible.insert(path, *content);
     }

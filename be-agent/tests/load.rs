@@ -14,6 +14,7 @@ use tabvault_be_agent::store::file::bucket_of;
 use tabvault_common::failure::{Kind, Retry};
 use tabvault_common::ids::{JobUuid, SchemaHash, TabletId};
 
+#[path = "file_store/trees.rs"]
 mod trees;
 use trees::{at, create, export, load, load_task, make_odd_tree, open, read_tree, restore, set_times};
 

@@ -14,6 +14,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, TabletId};
 use tabvault_common::task::{Export, ExportStep};
 
+#[path = "file_store/trees.rs"]
 mod trees;
 use trees::{at, export, export_task, load, make_odd_tree, open, read_tree};
 

@@ -16,6 +16,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::JobUuid;
 use tabvault_common::task::{Export, ExportStep, LoadedTablet};
 
+#[path = "file_store/trees.rs"]
 mod trees;
 use trees::{export, export_task, load, load_task, read_tree};
 
