@@ -67,7 +67,7 @@ pub struct Agents {
     state: Mutex<State>,
     /// A queue has grown or a window has room.
     pump: Notify,
-    /// Somebody attached.
+    /// Somebody attached, or was declared dead.
     changed: Notify,
 }
 
@@ -331,6 +331,21 @@ impl Agents {
         metrics::gauge!("tabvault_fe_backends_alive").set(u32::try_from(attached).unwrap_or(u32::MAX));
     }
 
+    /// Waits until every backend that is known has attached to this coordinator or is declared dead. A coordinator that
+    /// has just started would otherwise place tablets and tasks as if the cluster were empty.
+    pub async fn gathered(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let missing = |backend: &Backend| backend.attachments == 0 && !backend.declared_dead;
+            if !self.state().backends.values().any(missing) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// The backends for people.
     #[must_use]
     pub fn show(&self) -> Vec<BackendView> {
@@ -371,6 +386,7 @@ impl Agents {
             for source in &sources {
                 let _ = source.send(TaskEvent::Dead(backend)).await;
             }
+            self.changed.notify_waiters();
         }
     }
 
@@ -385,6 +401,7 @@ impl Agents {
     ///
     /// Only this loop waits for jobs to take what it tells them, so a job may dispatch from its own loop.
     pub async fn run(&self) {
+        let mut look = self.clock.sleep(self.patience / 4);
         loop {
             let backends: Vec<BackendId> = self.state().backends.keys().copied().collect();
             for backend in backends {
@@ -392,7 +409,11 @@ impl Agents {
             }
             tokio::select! {
                 () = self.pump.notified() => {}
-                () = self.clock.sleep(self.patience / 4) => self.check_silence().await,
+                // Not begun anew by every report: silence must be noticed in a busy cluster, too.
+                () = &mut look => {
+                    look = self.clock.sleep(self.patience / 4);
+                    self.check_silence().await;
+                }
             }
         }
     }

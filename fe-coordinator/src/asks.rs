@@ -14,7 +14,7 @@ use tabvault_common::repo::meta::WholeMeta;
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 
 use crate::agents::Agents;
-use crate::catalog::{Catalog, Cut};
+use crate::catalog::{Catalog, Cut, TabletSize};
 use crate::check::mapping::{
     RestorePlan, SnapshotIndex, SnapshotPartition, SnapshotTable, SnapshotTables, map_restore,
 };
@@ -142,7 +142,7 @@ impl Asks {
             return Err(Failure::fatal(Kind::AlreadyExists, why));
         }
         let cut = self.cut(&request).await?;
-        let alive = self.alive();
+        let alive = self.alive().await;
         let mut planner = Planner::new(&alive, job.head.properties.content);
         let mut tablets = 0;
         for table in &cut.tables {
@@ -163,7 +163,7 @@ impl Asks {
         let tables = job.plan.iter().flat_map(|plan| &plan.cut.tables);
         let table = tables.into_iter().find(|table| table.partitions.iter().any(|p| p.id == id));
         let name = table.map_or("", |table| table.def.name.as_str());
-        let alive = self.alive();
+        let alive = self.alive().await;
         let mut planner = Planner::new(&alive, job.head.properties.content);
         planner.partition(name, &partition, &self.catalog.tablets(id).await?)?;
         Ok(Answer::PartitionPlanned(Some(planner.finish())))
@@ -180,7 +180,8 @@ impl Asks {
         Err(Failure::fatal(Kind::ResourceExhausted, why))
     }
 
-    fn alive(&self) -> BTreeSet<BackendId> {
+    async fn alive(&self) -> BTreeSet<BackendId> {
+        self.agents.gathered().await;
         self.agents.room().into_iter().map(|room| room.backend).collect()
     }
 
@@ -202,6 +203,7 @@ impl Asks {
             Err(failure) => return Err(failure),
         };
         let snapshot = tables(&info, meta);
+        self.agents.gathered().await;
         let plan = map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())?;
         Ok((info, plan))
     }
@@ -251,6 +253,7 @@ fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
                 name: index.name,
                 schema_hash: index.schema_hash,
                 tablets: u32::try_from(index.tablets.len()).unwrap_or(u32::MAX),
+                sizes: index.tablets.iter().map(|t| TabletSize { files: t.files, bytes: t.bytes }).collect(),
             })
             .collect(),
         def: partition.def,

@@ -46,6 +46,7 @@ impl Coordinator {
     /// # Errors
     /// The refusals of CREATE TABLE.
     pub async fn create_table(&self, request: &CreateTableRequest) -> Result<(), Failure> {
+        self.agents().gathered().await;
         self.local()?.create_table(request, &self.agents().room()).await?;
         self.tablets_made().await
     }
@@ -56,6 +57,7 @@ impl Coordinator {
     /// # Errors
     /// The refusals of ADD PARTITION.
     pub async fn add_partition(&self, database: &str, table: &str, partition: PartitionDef) -> Result<(), Failure> {
+        self.agents().gathered().await;
         self.local()?.add_partition(database, table, &partition, &self.agents().room()).await?;
         self.tablets_made().await
     }
@@ -107,6 +109,7 @@ async fn finish<T>(work: tokio::task::JoinHandle<Result<T, Failure>>) -> Result<
 
 async fn load(inner: &Inner, local: &LocalCatalog, request: &LoadRequest) -> Result<LoadSummary, Failure> {
     let id = JobUuid::random();
+    inner.agents.gathered().await;
     local.ensure_load_target(request, &inner.agents.room()).await?;
     let partition = request.partition.as_deref();
     let plan = local.begin_load(id, &request.database, &request.table, partition).await?;
@@ -194,6 +197,7 @@ fn check_replica(
 }
 
 async fn export(inner: &Inner, request: &ExportRequest) -> Result<ExportSummary, Failure> {
+    inner.agents.gathered().await;
     let cut = inner.catalog.cut(&request.database).await?;
     let table = cut.tables.iter().find(|table| table.def.name == request.table);
     let table = table.ok_or_else(|| Failure::fatal(Kind::NotFound, format!("Unknown table '{}'", request.table)))?;
