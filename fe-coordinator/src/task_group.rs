@@ -16,7 +16,10 @@ use crate::agents::{Agents, TaskEvent};
 use crate::job::backoff;
 
 /// How often a task may fail.
-const MAX_FAILURES: u32 = 4;
+const MAX_FAILURES: u32 = 7;
+
+/// How much sooner than a job's task one is tried again for which somebody waits.
+const HASTE: u32 = 8;
 
 /// A set of tasks under one name.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl TaskGroup {
                     }
                     Err(failure) => {
                         tracing::warn!(task = %report.key, kind = failure.kind.as_str(), "task failed: {failure}");
-                        self.clock.sleep(backoff(member.attempt)).await;
+                        self.clock.sleep(backoff(member.attempt) / HASTE).await;
                         member.attempt += 1;
                         self.agents.dispatch(member.backend, self.job, report.key.task);
                     }
