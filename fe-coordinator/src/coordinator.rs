@@ -406,7 +406,7 @@ impl Coordinator {
             return Ok(job.id);
         }
         if let Some(label) = &request.label
-            && let Some(view) = self.ended().values().rev().find(|view| fits(view))
+            && let Some(view) = self.jobs(Some(request.kind), None).iter().rev().find(|view| fits(view))
         {
             let why = format!("Job with label {label} can not be cancelled. state: {}", view.state);
             return Err(Failure::fatal(Kind::FailedPrecondition, why));
