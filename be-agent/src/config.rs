@@ -45,6 +45,9 @@ pub struct AgentConfig {
     pub max_tasks: usize,
     /// Time between heartbeats where the coordinator names none.
     pub heartbeat: Duration,
+    /// The longest pause between two attempts to attach, once several have failed; a stream that lasted so long counts
+    /// as a success.
+    pub reconnect_within: Duration,
     /// Free bytes that a task must leave on each data disk; below that it fails with `NoSpace`.
     pub free_space_watermark: u64,
     /// How storage is reached.
@@ -126,6 +129,7 @@ impl Default for AgentConfig {
             light_tasks: 8,
             max_tasks: 1024,
             heartbeat: Duration::from_secs(3),
+            reconnect_within: Duration::from_secs(5),
             free_space_watermark: 1 << 30,
             storage: StorageOpener::default(),
             clock: Arc::new(SystemClock),
@@ -164,8 +168,10 @@ impl AgentConfig {
                 return Err(invalid(field, "give a number from 1 to 65536"));
             }
         }
-        if self.heartbeat.is_zero() {
-            return Err(invalid("heartbeat", "give a time above zero"));
+        for (field, span) in [("heartbeat", self.heartbeat), ("reconnect_within", self.reconnect_within)] {
+            if span.is_zero() {
+                return Err(invalid(field, "give a time above zero"));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! # Overview
 //! The addresses are dialled in turn, each time over a fresh channel, until a coordinator answers with Welcome; when
-//! the stream ends, it begins again, for ever, with pauses that grow to five seconds. Down the stream come tasks,
+//! the stream ends, it begins again, for ever, with pauses that grow to [`AgentConfig::reconnect_within`]. Down the stream come tasks,
 //! acknowledgements and ends of jobs; up go heartbeats, progress and reports.
 //!
 //! # Consistency
@@ -47,8 +47,8 @@ const OUTBOX: usize = 64;
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Tasks of many tablets are large; the coordinator's limits on tablets per task keep them below this.
 const MAX_MESSAGE: usize = 64 << 20;
-/// Pauses between rounds over all addresses.
-const PAUSES: Policy = Policy { attempts: u32::MAX, base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+/// The first pause between two rounds over all addresses.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(crate) struct Session {
@@ -95,6 +95,8 @@ impl Session {
 
     async fn dial_forever(&self) {
         let mut failed = 0_u32;
+        let cap = self.config.reconnect_within;
+        let pauses = Policy { attempts: u32::MAX, base: FIRST_PAUSE, cap };
         loop {
             for address in &self.config.fe {
                 match Box::pin(self.attach(address)).await {
@@ -104,7 +106,7 @@ impl Session {
                         let end = Box::pin(self.converse(attached)).await;
                         self.detached(address, end);
                         // A coordinator that welcomes and hangs up at once is not dialled without pause.
-                        if began.until(self.config.clock.now()) >= PAUSES.cap {
+                        if began.until(self.config.clock.now()) >= cap {
                             failed = 0;
                         }
                     }
@@ -112,7 +114,7 @@ impl Session {
                 }
             }
             failed = failed.saturating_add(1).min(30);
-            if let Some(pause) = PAUSES.pause(failed) {
+            if let Some(pause) = pauses.pause(failed) {
                 self.config.clock.sleep(pause).await;
             }
         }
