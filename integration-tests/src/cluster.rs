@@ -19,10 +19,37 @@ use tabvault_common::request::{
     Selection,
 };
 use tabvault_common::view::{JobKind, JobView, SnapshotView};
+use tabvault_fe_coordinator::catalog::Catalog;
 use tabvault_fe_coordinator::catalog::local::LocalCatalog;
 use tabvault_fe_coordinator::coordinator::{Config, Coordinator, Parts};
-use tabvault_fe_coordinator::store::SharedDb;
-use tabvault_fe_coordinator::store::SledStore;
+use tabvault_fe_coordinator::repository::registry::OpenStorage;
+use tabvault_fe_coordinator::store::{JobStore, SharedDb, SledStore};
+
+use crate::crash::Crash;
+
+/// What a cluster is made of where a test wants other than the usual.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Buckets of tables that a load makes.
+    pub buckets: u32,
+    /// A backend that is silent for so long is dead.
+    pub patience: Duration,
+    /// How the coordinator opens storage.
+    pub fe_storage: Options,
+    /// How the agents open storage.
+    pub be_storage: Options,
+    /// Kills the coordinator at one of its durable writes.
+    pub crash: Option<Crash>,
+    /// Where the coordinator listens; chosen if `None`.
+    pub address: Option<SocketAddr>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let (fe_storage, be_storage) = (Options::default(), Options::default());
+        Self { buckets: 3, patience: Duration::from_secs(1), fe_storage, be_storage, crash: None, address: None }
+    }
+}
 
 /// A running cluster; dropped, its directory stays with whoever made it.
 #[derive(Debug)]
@@ -33,6 +60,8 @@ pub struct Cluster {
     pub coordinator: Option<Coordinator>,
     /// The agents, by number; `None` while stopped.
     pub agents: Vec<Option<AgentHandle>>,
+    /// Taken into account whenever the coordinator or an agent is started.
+    pub setup: Setup,
     address: SocketAddr,
     server: Option<tokio::task::JoinHandle<()>>,
 }
@@ -43,11 +72,17 @@ impl Cluster {
     /// # Panics
     /// If it does not start.
     pub async fn start(dir: &Path, backends: usize) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind a port");
-        let address = listener.local_addr().expect("the port's address");
-        drop(listener);
+        Self::start_with(dir, backends, Setup::default()).await
+    }
+
+    /// As [`Cluster::start`], of other parts.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_with(dir: &Path, backends: usize, setup: Setup) -> Self {
+        let address = setup.address.unwrap_or_else(free_address);
         let agents = (0..backends).map(|_| None).collect();
-        let mut cluster = Self { dir: dir.to_owned(), coordinator: None, agents, address, server: None };
+        let mut cluster = Self { dir: dir.to_owned(), coordinator: None, agents, setup, address, server: None };
         cluster.start_fe().await;
         for n in 0..backends {
             cluster.start_be(n).await;
@@ -63,19 +98,19 @@ impl Cluster {
         let clock = Arc::new(SystemClock);
         let db = SharedDb::open(&self.dir.join("fe")).expect("open the metadata");
         let local = Arc::new(LocalCatalog::open(&db, clock.clone()).expect("open the catalog"));
-        let store = Arc::new(SledStore::open(&db).expect("open the job store"));
-        let options = Options::default();
-        let parts = Parts {
-            store,
-            catalog: local.clone(),
-            local: Some(local),
-            brokers: options.connection.clone(),
-            opener: Arc::new(options),
-            clock,
-        };
+        let mut store: Arc<dyn JobStore> = Arc::new(SledStore::open(&db).expect("open the job store"));
+        let mut catalog: Arc<dyn Catalog> = local.clone();
+        let mut opener: Arc<dyn OpenStorage> = Arc::new(self.setup.fe_storage.clone());
+        if let Some(crash) = &self.setup.crash {
+            store = crash.store(store);
+            catalog = crash.catalog(catalog);
+            opener = crash.opener(opener);
+        }
+        let brokers = self.setup.fe_storage.connection.clone();
+        let parts = Parts { store, catalog, local: Some(local), brokers, opener, clock };
         let config = Config {
-            heartbeat: Duration::from_millis(200),
-            backend_patience: Duration::from_secs(2),
+            heartbeat: Duration::from_millis(100),
+            backend_patience: self.setup.patience,
             ..Config::default()
         };
         let coordinator = Coordinator::start(config, parts).await.expect("start the coordinator");
@@ -103,11 +138,11 @@ impl Cluster {
         server.abort();
         let _ = server.await;
         // The metadata is let go when the last task that uses it has ended.
-        for _ in 0..500 {
-            if SharedDb::open(&self.dir.join("fe")).is_ok() {
+        for _ in 0..2000 {
+            if tabvault_common::durable::lock_dir(&self.dir.join("fe")).is_ok() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("the stopped coordinator still holds its metadata");
     }
@@ -124,6 +159,8 @@ impl Cluster {
             fe: vec![format!("http://{}", self.address)],
             state_dir: dir.join("state"),
             host: format!("be{n}"),
+            reconnect_within: Duration::from_millis(50),
+            storage: self.setup.be_storage.clone().into(),
             ..AgentConfig::default()
         };
         let agent = Agent::start(config, store.clone(), Some(store)).await.expect("start the agent");
@@ -168,8 +205,7 @@ impl Cluster {
         properties: BTreeMap<String, String>,
         broker: Option<&str>,
     ) -> Result<(), Failure> {
-        let properties =
-            properties.into_iter().map(|(k, v)| (k, tabvault_common::secret::Secret::new(v))).collect();
+        let properties = properties.into_iter().map(|(k, v)| (k, tabvault_common::secret::Secret::new(v))).collect();
         let request = CreateRepositoryRequest {
             name: name.to_owned(),
             location: location.to_owned(),
@@ -192,7 +228,7 @@ impl Cluster {
             partition,
             source: StorageAccess::direct(format!("file://{}", source.display())),
             create: true,
-            buckets: Some(3),
+            buckets: Some(self.setup.buckets),
             replication_num: Some(replicas),
         };
         self.fe().load(request).await
@@ -213,14 +249,7 @@ impl Cluster {
     /// # Errors
     /// As BACKUP; a job that is cancelled is no error.
     pub async fn backup(&self, database: &str, label: &str, repository: &str) -> Result<Arc<JobView>, Failure> {
-        let request = BackupRequest {
-            database: database.to_owned(),
-            label: label.to_owned(),
-            repository: repository.to_owned(),
-            selection: Selection::All,
-            properties: BTreeMap::new(),
-        };
-        let id = self.fe().backup(request).await?.id;
+        let id = self.fe().backup(backup_request(database, label, repository)).await?.id;
         Ok(self.wait(id).await)
     }
 
@@ -240,23 +269,58 @@ impl Cluster {
     pub async fn wait(&self, id: JobId) -> Arc<JobView> {
         let ended = async {
             loop {
-                let watch = self.fe().watch(id);
-                match watch {
-                    Some(mut watch) => {
-                        let _ = watch.wait_for(|view| view.ended).await;
-                        tokio::task::yield_now().await;
-                    }
-                    None => {
-                        let view = self.fe().job(id).expect("the job is known");
-                        if view.ended {
-                            return view;
-                        }
-                    }
+                if let Some(mut watch) = self.fe().watch(id) {
+                    // An error means that it has just been archived.
+                    let _ = watch.wait_for(|view| view.ended).await;
                 }
+                let view = self.fe().job(id).expect("the job is known");
+                if view.ended {
+                    return view;
+                }
+                tokio::task::yield_now().await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(120), ended).await;
         waited.unwrap_or_else(|_| panic!("job {id} does not end: {:#?}", self.fe().job(id)))
+    }
+
+    /// Waits until the job has ended and all that comes after its end is done: it is archived.
+    ///
+    /// # Panics
+    /// As [`Cluster::wait`].
+    pub async fn wait_archived(&self, id: JobId) -> Arc<JobView> {
+        let view = self.wait(id).await;
+        while self.fe().watch(id).is_some() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        view
+    }
+
+    /// Waits until all agents that run are attached to the coordinator that runs.
+    ///
+    /// # Panics
+    /// If that takes more than a minute.
+    pub async fn all_attached(&self) {
+        let running = self.agents.iter().flatten().count();
+        for _ in 0..6000 {
+            if self.fe().agents().room().len() == running {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} of {running} agents attach", self.fe().agents().room().len());
+    }
+
+    /// Stops the coordinator as a crash would and starts it again, to live for ever.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart_fe(&mut self) {
+        self.stop_fe().await;
+        if self.setup.crash.is_some() {
+            self.setup.crash = Some(Crash::never());
+        }
+        self.start_fe().await;
     }
 
     /// The newest job of a kind.
@@ -289,7 +353,13 @@ impl Cluster {
     }
 
     /// A request to restore all of a snapshot with the given number of replicas.
-    pub async fn restore_request(&self, database: &str, label: &str, repository: &str, replicas: u32) -> RestoreRequest {
+    pub async fn restore_request(
+        &self,
+        database: &str,
+        label: &str,
+        repository: &str,
+        replicas: u32,
+    ) -> RestoreRequest {
         let timestamp = self.timestamp(repository, label).await;
         RestoreRequest {
             database: database.to_owned(),
@@ -302,6 +372,28 @@ impl Cluster {
                 ("replication_num".to_owned(), replicas.to_string()),
             ]),
         }
+    }
+}
+
+/// An address on which nobody listens.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    listener.local_addr().expect("the port's address")
+}
+
+/// A request to back all of a database up.
+#[must_use]
+pub fn backup_request(database: &str, label: &str, repository: &str) -> BackupRequest {
+    BackupRequest {
+        database: database.to_owned(),
+        label: label.to_owned(),
+        repository: repository.to_owned(),
+        selection: Selection::All,
+        properties: BTreeMap::new(),
     }
 }
 

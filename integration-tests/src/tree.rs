@@ -119,6 +119,22 @@ pub fn make(root: &Path, seed: u64, small: usize) {
     assert!(root.as_os_str().as_bytes().first() == Some(&b'/'), "the root is an absolute path");
 }
 
+/// Makes a tree of a few files, one of them large enough for an object of its own: for tests that make many round trips.
+/// Trees of two seeds have the same paths and other contents.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn make_small(root: &Path, seed: u64) {
+    fs::create_dir_all(root.join("empty")).expect("make a directory");
+    fs::create_dir_all(root.join("d")).expect("make a directory");
+    for n in 0..12_u64 {
+        write(&root.join(format!("d/f{n}")), &noise(seed * 100 + n, 200 + usize::try_from(n).expect("small") * 700));
+    }
+    write(&root.join("own-object"), &noise(seed, (1 << 20) + 4711));
+    write(&root.join("text"), format!("line of {seed}\n").repeat(3000).as_bytes());
+    symlink("text", root.join("link")).expect("make a link");
+}
+
 /// Writes a file as any program would.
 ///
 /// # Panics
