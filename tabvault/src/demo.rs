@@ -47,12 +47,7 @@ pub async fn run(args: &DemoArgs) -> Result<ExitCode> {
     let home = tempfile::Builder::new().prefix("tabvault-demo-").tempdir();
     let home = home.map_err(|error| Failure::io("make a temporary directory", &error))?;
     // The directory goes when this function is left, however that is.
-    let differences = tokio::select! {
-        played = play(home.path(), args.input.as_deref()) => played?,
-        () = signals.first() => {
-            return Err(Failure::fatal(Kind::Cancelled, "the demonstration was interrupted").into());
-        }
-    };
+    let differences = play(home.path(), args.input.as_deref(), signals).await?;
     // 9. Tidy up: some file systems take their time.
     let busy = progress::busy("removing the temporary directory");
     blocking(move || home.close().map_err(|error| Failure::io("remove the temporary directory", &error))).await?;
@@ -70,7 +65,7 @@ pub async fn run(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 /// Everything but the end. Answers with the differences that were found.
-async fn play(home: &Path, input: Option<&Path>) -> Result<Vec<String>> {
+async fn play(home: &Path, input: Option<&Path>, signals: Signals) -> Result<Vec<String>> {
     // 1. Something to load.
     let input = match input {
         Some(dir) => absolute(dir)?,
@@ -83,7 +78,12 @@ async fn play(home: &Path, input: Option<&Path>) -> Result<Vec<String>> {
     let address = format!("http://{}", cluster.grpc());
     let client = Client::connect(&ClientConfig { fe: vec![address], ..ClientConfig::default() }).await?;
     tell("start", &format!("a coordinator and {} at {}", count(BACKENDS as u64, "backend"), cluster.grpc()))?;
-    let played = Stage { home: home.to_owned(), client }.play(&input, &before).await;
+    let stage = Stage { home: home.to_owned(), client };
+    let played = tokio::select! {
+        played = stage.play(&input, &before) => played,
+        () = signals.first() => Err(Failure::fatal(Kind::Cancelled, "the demonstration was interrupted").into()),
+    };
+    // Also after a failure: nothing may be written any more when the directory is removed.
     cluster.shutdown().await;
     played
 }
