@@ -330,6 +330,7 @@ impl Coordinator {
         let label: Label = request.label.parse()?;
         let repository = self.inner.repositories.open(&request.repository).await?;
         repository.writable()?;
+        self.check_slot(&request.database)?;
         self.inner.asks.cut(&request).await?;
         if repository.label_exists(&label).await? {
             let why = format!("Snapshot with name '{label}' already exist in repository");

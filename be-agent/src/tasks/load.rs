@@ -8,6 +8,9 @@ use crate::store::Result;
 
 pub(super) async fn run(context: &TaskContext, task: Load) -> Result<TaskResult> {
     let store = loads(context, "load")?;
+    for root in 0..context.shared.store.roots().len() {
+        context.require_space(root, 0).await?;
+    }
     let tablets = store.load(context.key.job, &task, &context.progress).await?;
     Ok(TaskResult::Loaded { tablets })
 }

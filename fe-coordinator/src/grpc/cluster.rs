@@ -27,7 +27,10 @@ impl v1::cluster_service_server::ClusterService for Cluster {
     ) -> Result<Response<v1::AddBrokerResponse>, Status> {
         let request = request.into_inner();
         let address = address(request.host, request.port)?;
-        self.0.brokers().add(&request.name, &[address]).await.map_err(refused)?;
+        let brokers = self.0.brokers().clone();
+        brokers.add(&request.name, &[address]).await.map_err(refused)?;
+        // Whoever looks next sees whether it answers.
+        tokio::spawn(async move { brokers.heartbeat().await });
         Ok(Response::new(v1::AddBrokerResponse {}))
     }
 

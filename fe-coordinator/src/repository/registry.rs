@@ -142,8 +142,12 @@ impl Repositories {
             notice: None,
             name,
         };
-        // Too many properties are refused before anything is contacted.
+        // Too many properties, and what is no location at all, are refused before anything is contacted.
         record.encode()?;
+        if !record.location.contains("://") {
+            let (location, properties) = (location, record.properties.clone());
+            tabvault_broker::open::check(&StorageAccess { location, properties, brokers: Vec::new() })?;
+        }
         let founded = self.found("create", &record, None).await?;
         let Founded { uuid, conditional_writes, notice } = founded;
         record = RepositoryRecord { uuid, conditional_writes, notice, ..record };

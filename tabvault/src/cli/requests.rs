@@ -80,7 +80,8 @@ impl RestoreArgs {
         }
         Ok(RestoreRequest {
             database: self.snapshot.database.clone(),
-            into: self.into.clone(),
+            // Named even where it is the same, so that a snapshot of another database is refused.
+            into: Some(self.into.clone().unwrap_or_else(|| self.snapshot.database.clone())),
             label: self.snapshot.label.clone(),
             repository: self.from.clone(),
             selection: selected(&self.table, &self.exclude),
