@@ -29,6 +29,8 @@ pub mod backup;
 pub mod restore;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod simulation;
 mod throughput;
 
 pub use throughput::Throughput;

@@ -281,7 +281,7 @@ impl<'a> Draft<'a> {
         // While committing, failures count until the row is adopted: files that are fetched and lost again and again
         // must not keep the job busy until its deadline.
         let failures = if self.head.state == State::Committing { row.failures } else { 0 };
-        let row = Row { stage, attempt: row.attempt + 1, failures, error: None, ..row };
+        let row = Row { stage, attempt: row.attempt + 1, failures, not_before: None, error: None, ..row };
         if row.is_active(self.head.state) {
             self.effects.push(Effect::Dispatch(row.task));
         }

@@ -307,3 +307,13 @@ fn a_second_answer_is_no_answer_to_the_next_task() {
     let foreign = Event::Reported { task: TaskId(1), attempt: 77, outcome: downloaded() };
     assert_eq!(run.on(foreign), "-");
 }
+
+#[test]
+fn a_report_that_comes_before_its_time_ends_the_waiting() {
+    let mut run = downloading();
+    run.report(1, Err(transient()));
+    // It was on its way to the agent for another reason.
+    all_report(&mut run, downloaded, "COMMIT: continue");
+    run.on(Event::Tick);
+    assert_eq!(run.job.next_tick(), Some(run.as_restore().deadline()));
+}

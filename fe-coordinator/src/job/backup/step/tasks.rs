@@ -95,7 +95,7 @@ impl Draft<'_> {
                 self.snapshotted(row, &tablets, failed);
             }
             (Stage::Snapshotted, Ok(TaskResult::Uploaded { manifest })) => {
-                let row = Row { stage: Stage::Uploaded(manifest), error: None, failures: 0, ..row };
+                let row = Row { stage: Stage::Uploaded(manifest), error: None, failures: 0, not_before: None, ..row };
                 self.effects.push(Effect::Release(row.task));
                 self.put(row);
                 self.check_uploads();
@@ -139,7 +139,8 @@ impl Draft<'_> {
             // Once it is uploading, failures count until the upload succeeds: a snapshot that is lost again and again
             // must not keep the job busy until its deadline.
             let failures = if self.head.state == State::Uploading { row.failures } else { 0 };
-            let row = Row { stage: Stage::Snapshotted, attempt: row.attempt + 1, error: None, failures, ..row };
+            let attempt = row.attempt + 1;
+            let row = Row { stage: Stage::Snapshotted, attempt, error: None, failures, not_before: None, ..row };
             if self.head.state == State::Uploading { self.dispatch(row) } else { self.put(row) }
         }
         if let Some((tablet, why)) = failed.into_iter().next() {

@@ -202,3 +202,15 @@ fn errors_are_kept_no_longer_than_a_record_takes() {
     run.on(Event::Cancel { by: "x".repeat(1 << 20) });
     assert!(status(&run).len() < 4096);
 }
+
+#[test]
+fn a_report_that_comes_before_its_time_ends_the_waiting() {
+    let mut run = snapshoting();
+    run.report(1, Err(transient()));
+    // It was on its way to the agent for another reason.
+    for (task, tablet) in (1..).zip(TABLETS) {
+        run.report(task, snapshotted(&[tablet]));
+    }
+    run.on(Event::Tick);
+    assert_eq!(run.job.next_tick(), Some(run.as_backup().deadline()));
+}
