@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tabvault_be_agent::agent::{Agent, AgentHandle};
 use tabvault_be_agent::config::AgentConfig;
+use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::file::FileTabletStore;
 use tabvault_broker::open::Options;
 use tabvault_common::access::StorageAccess;
@@ -38,6 +39,10 @@ pub struct Setup {
     pub fe_storage: Options,
     /// How the agents open storage.
     pub be_storage: Options,
+    /// Kills agents.
+    pub be_crash: Option<Crash>,
+    /// Objects and ranges that an agent has in flight at once.
+    pub parallel_transfers: usize,
     /// Kills the coordinator at one of its durable writes.
     pub crash: Option<Crash>,
     /// Where the coordinator listens; chosen if `None`.
@@ -47,7 +52,16 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let (fe_storage, be_storage) = (Options::default(), Options::default());
-        Self { buckets: 3, patience: Duration::from_secs(1), fe_storage, be_storage, crash: None, address: None }
+        Self {
+            buckets: 3,
+            patience: Duration::from_secs(1),
+            fe_storage,
+            be_storage,
+            be_crash: None,
+            parallel_transfers: 16,
+            crash: None,
+            address: None,
+        }
     }
 }
 
@@ -80,14 +94,26 @@ impl Cluster {
     /// # Panics
     /// If it does not start.
     pub async fn start_with(dir: &Path, backends: usize, setup: Setup) -> Self {
-        let address = setup.address.unwrap_or_else(free_address);
-        let agents = (0..backends).map(|_| None).collect();
-        let mut cluster = Self { dir: dir.to_owned(), coordinator: None, agents, setup, address, server: None };
+        let mut cluster = Self::at_rest(dir, backends, setup);
         cluster.start_fe().await;
         for n in 0..backends {
             cluster.start_be(n).await;
         }
         cluster
+    }
+
+    /// A cluster of which nothing runs yet.
+    #[must_use]
+    pub fn at_rest(dir: &Path, backends: usize, setup: Setup) -> Self {
+        let address = setup.address.unwrap_or_else(free_address);
+        let agents = (0..backends).map(|_| None).collect();
+        Self { dir: dir.to_owned(), coordinator: None, agents, setup, address, server: None }
+    }
+
+    /// Where its coordinator listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Starts the coordinator.
@@ -155,15 +181,21 @@ impl Cluster {
         let dir = self.dir.join(format!("be{n}"));
         let store = FileTabletStore::open(vec![dir.join("data")]).await.expect("open the tablets");
         let store = Arc::new(store);
-        let config = AgentConfig {
+        let mut config = AgentConfig {
             fe: vec![format!("http://{}", self.address)],
             state_dir: dir.join("state"),
             host: format!("be{n}"),
+            parallel_transfers: self.setup.parallel_transfers,
             reconnect_within: Duration::from_millis(50),
             storage: self.setup.be_storage.clone().into(),
             ..AgentConfig::default()
         };
-        let agent = Agent::start(config, store.clone(), Some(store)).await.expect("start the agent");
+        let mut tablets: Arc<dyn TabletStore> = store.clone();
+        if let Some(crash) = &self.setup.be_crash {
+            tablets = crash.tablets(tablets);
+            config.storage = crash.agent_opener(self.setup.be_storage.clone());
+        }
+        let agent = Agent::start(config, tablets, Some(store)).await.expect("start the agent");
         agent.wait_attached().await.expect("attach the agent");
         self.agents[n] = Some(agent);
     }

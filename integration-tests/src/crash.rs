@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tabvault_be_agent::config::StorageOpener;
+use tabvault_be_agent::store::TabletStore;
+use tabvault_broker::open::Options;
+use tabvault_broker::storage::Storage;
 use tabvault_common::access::StorageAccess;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::Epoch;
@@ -19,6 +23,7 @@ use tokio::sync::watch;
 
 mod catalog;
 mod storage;
+mod tablets;
 
 /// On which side of the write death comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,16 +94,33 @@ struct State {
     /// What they were.
     log: Vec<String>,
     at: Option<(u64, Side)>,
+    /// As `at`: the `n`th from here on whose description contains this.
+    at_pattern: Option<(String, u64, Side)>,
     death: Death,
     dead: bool,
+}
+
+impl State {
+    fn reached_pattern(&mut self, what: &str) -> Option<Side> {
+        let (_, left, side) = self.at_pattern.as_mut().filter(|(pattern, _, _)| what.contains(pattern.as_str()))?;
+        *left -= 1;
+        (*left == 0).then_some(*side)
+    }
 }
 
 impl Crash {
     /// A life without an end.
     #[must_use]
     pub fn never() -> Self {
-        let state =
-            State { holds: Vec::new(), writes: 0, log: Vec::new(), at: None, death: Death::Coordinator, dead: false };
+        let state = State {
+            holds: Vec::new(),
+            writes: 0,
+            log: Vec::new(),
+            at: None,
+            at_pattern: None,
+            death: Death::Coordinator,
+            dead: false,
+        };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), died: watch::Sender::new(false) }) }
     }
 
@@ -116,10 +138,13 @@ impl Crash {
         })
     }
 
-    /// As [`Crash::arm`]; the whole process is killed, by SIGKILL.
-    pub fn arm_process(&self, n: u64, side: Side) {
-        self.state(|state| state.death = Death::Process);
-        self.arm(n, side);
+    /// The `n`th write from now on whose description contains `pattern` is the last: the whole process is killed, by
+    /// SIGKILL.
+    pub fn arm_process(&self, pattern: &str, n: u64, side: Side) {
+        self.state(|state| {
+            state.death = Death::Process;
+            state.at_pattern = Some((pattern.to_owned(), n, side));
+        });
     }
 
     /// Holds the next write whose description contains `pattern`, before or after it happens. See [`Crash::log`].
@@ -161,6 +186,25 @@ impl Crash {
         Arc::new(CrashOpener { opener, crash: self.clone() })
     }
 
+    /// How an agent opens storage if it is to die at a write or a read.
+    #[must_use]
+    pub fn agent_opener(&self, options: Options) -> StorageOpener {
+        let (options, crash) = (Arc::new(options), self.clone());
+        StorageOpener::new(move |access| {
+            let (options, crash) = (Arc::clone(&options), crash.clone());
+            Box::pin(async move {
+                let storage = options.open(&access).await?;
+                Ok(Arc::new(storage::CrashStorage { storage, crash, reads: true }) as Arc<dyn Storage>)
+            })
+        })
+    }
+
+    /// `store`, whose changes count.
+    #[must_use]
+    pub fn tablets(&self, store: Arc<dyn TabletStore>) -> Arc<dyn TabletStore> {
+        Arc::new(tablets::CrashTablets { store, crash: self.clone() })
+    }
+
     /// Counts a write and lets it happen or not; `None` once dead.
     async fn write<T>(&self, what: String, write: impl Future<Output = T>) -> Option<T> {
         let taken = self.state(|state| {
@@ -170,8 +214,9 @@ impl Crash {
             state.writes += 1;
             let hold = state.holds.iter().position(|hold| what.contains(&hold.pattern));
             let hold = hold.map(|n| state.holds.remove(n));
-            state.log.push(what);
             let now = state.at.filter(|(n, _)| *n == state.writes).map(|(_, side)| side);
+            let now = now.or_else(|| state.reached_pattern(&what));
+            state.log.push(what);
             // From here on nothing else is written, not even by another task while this one is being done.
             state.dead = now.is_some();
             Some((now, hold))
@@ -273,8 +318,8 @@ struct CrashOpener {
 
 #[async_trait]
 impl OpenStorage for CrashOpener {
-    async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn tabvault_broker::storage::Storage>, Failure> {
+    async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>, Failure> {
         let storage = self.opener.open(access).await?;
-        Ok(Arc::new(storage::CrashStorage { storage, crash: self.crash.clone() }))
+        Ok(Arc::new(storage::CrashStorage { storage, crash: self.crash.clone(), reads: false }))
     }
 }

@@ -15,6 +15,8 @@ use super::Crash;
 pub(super) struct CrashStorage {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) crash: Crash,
+    /// Whether reads are places to die at, too.
+    pub(super) reads: bool,
 }
 
 impl CrashStorage {
@@ -41,9 +43,9 @@ impl Storage for CrashStorage {
         self.write("create", path, self.storage.create(path, data)).await
     }
 
-    /// The coordinator writes no large objects.
     async fn writer(&self, path: &str, size_hint: Option<u64>) -> Result<Box<dyn ObjectWriter>> {
-        self.write("writer", path, self.storage.writer(path, size_hint)).await
+        let writer = self.storage.writer(path, size_hint).await?;
+        Ok(Box::new(CrashWriter { writer, path: path.to_owned(), crash: self.crash.clone() }))
     }
 
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
@@ -51,6 +53,9 @@ impl Storage for CrashStorage {
     }
 
     async fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+        if self.reads {
+            return self.write("read", path, self.storage.read(path, range)).await;
+        }
         self.storage.read(path, range).await
     }
 
@@ -68,5 +73,34 @@ impl Storage for CrashStorage {
 
     async fn delete(&self, paths: &[String]) -> Result<()> {
         self.write("delete", &paths.join(" "), self.storage.delete(paths)).await
+    }
+}
+
+struct CrashWriter {
+    writer: Box<dyn ObjectWriter>,
+    path: String,
+    crash: Crash,
+}
+
+#[async_trait]
+impl ObjectWriter for CrashWriter {
+    async fn write(&mut self, data: Bytes) -> Result<()> {
+        let what = format!("storage piece {}", self.path);
+        match self.crash.write(what, self.writer.write(data)).await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        let what = format!("storage close {}", self.path);
+        match self.crash.write(what, self.writer.close()).await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.writer.abort().await
     }
 }
