@@ -149,7 +149,7 @@ async fn write_until_killed(dir: &Path) {
                 let value = Bytes::from(number.to_string());
                 let pair = put(&[(format!("{writer}/a"), value.clone()), (format!("{writer}/b"), value.clone())]);
                 assert_eq!(store.commit(epoch, pair).await.unwrap(), Committed::Done);
-                if number % 8 == 0 {
+                if number.is_multiple_of(8) {
                     let large = Bytes::from(number.to_string().repeat(40_000));
                     put_large(&store, epoch, &format!("{writer}/large"), &large).await.unwrap();
                 }

@@ -12,6 +12,7 @@ use tabvault_common::schema::{
 
 use super::{
     BackendRoom, Catalog, CutTable, PreparePartition, PrepareRequest, PrepareTable, PreparedPartition, Result,
+    TabletSize,
 };
 
 mod look;
@@ -122,7 +123,7 @@ fn request(fixture: &dyn Fixture, database: &str, tables: Vec<PrepareTable>) -> 
 
 /// The table `def` as a restore makes it, with these partitions at version 7.
 fn new_table(def: TableDef, partitions: Vec<PartitionDef>) -> PrepareTable {
-    let new = |def| PreparePartition { def, existing: None, version: Version(7) };
+    let new = |def| PreparePartition { def, existing: None, version: Version(7), sizes: Vec::new() };
     PrepareTable {
         def,
         existing: None,
@@ -139,6 +140,7 @@ fn over(there: &CutTable, replaced: &[&str]) -> PrepareTable {
         def: part.def.clone(),
         existing: Some(part.id),
         version: Version(7),
+        sizes: vec![vec![TabletSize { files: 2, bytes: 5 }; 3]; 2],
     };
     PrepareTable {
         def: there.def.clone(),

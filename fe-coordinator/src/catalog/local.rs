@@ -40,6 +40,7 @@ mod place;
 mod prepare;
 mod queues;
 mod records;
+mod sets;
 mod show;
 mod target;
 mod validate;
@@ -72,7 +73,7 @@ impl LocalCatalog {
     /// `Corrupt` if a record cannot be read; errors of the disk.
     pub fn open(db: &SharedDb, clock: Arc<dyn Clock>) -> Result<Self> {
         let tree = db.tree("catalog")?;
-        let placed = make::count_placed(&Records::new(tree.clone(), BTreeMap::new()))?;
+        let placed = sets::count_placed(&Records::new(tree.clone(), BTreeMap::new()))?;
         let memory = Arc::new(Mutex::new(Memory { loads: Loads::default(), placed }));
         Ok(Self { tree, db: db.clone(), clock, memory })
     }
@@ -147,7 +148,7 @@ impl Catalog for LocalCatalog {
     }
 
     async fn garbage(&self, backend: BackendId, limit: usize) -> Result<Vec<TabletId>> {
-        self.look(move |records| queues::garbage(records, backend, limit)).await
+        self.next_garbage(backend, limit).await
     }
 
     async fn collected(&self, backend: BackendId, tablets: &[TabletId]) -> Result<()> {

@@ -18,10 +18,11 @@
 //! Dropping the future of a change does not stop it: it may be done or not, as after a crash.
 
 use std::fmt;
-use std::fs::{File, Permissions};
+use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use tabvault_common::durable::{self, DirLock};
 use tabvault_common::failure::{Failure, Kind, Retry};
@@ -36,6 +37,10 @@ const SEGMENT: usize = 16 * 1024 * 1024;
 
 /// What sled may keep in memory of what is on disk.
 const CACHE: u64 = 64 * 1024 * 1024;
+
+/// How often, and how long apart, a file is looked at that is being closed.
+const CLOSING_ATTEMPTS: u32 = 500;
+const CLOSING_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A directory's database. Clones share it; the directory is free for another process when the last is dropped.
 #[derive(Clone)]
@@ -61,6 +66,7 @@ struct Inner {
 struct Progress {
     changed: u64,
     durable: u64,
+    flushes: u64,
     flushing: bool,
     failed: Option<Failure>,
 }
@@ -73,7 +79,7 @@ impl fmt::Debug for SharedDb {
 
 impl SharedDb {
     /// Opens the database in `dir`, which is made if it is new, readable for its owner only: secrets are kept there.
-    /// Blocks while sled reads its log.
+    /// Blocks while sled reads its log, and up to 5 seconds while a database there is being closed.
     ///
     /// # Errors
     /// `Busy` naming the directory if another process uses it; `Corrupt` if the files are damaged; errors of the disk.
@@ -89,6 +95,7 @@ impl SharedDb {
             .write(true)
             .open(&path)
             .map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
+        wait_until_closed(&file, &path)?;
         let db = sled::Config::new()
             .path(dir)
             .segment_size(SEGMENT)
@@ -197,6 +204,7 @@ impl Inner {
             let outcome = self.flush();
             progress = self.progress();
             progress.flushing = false;
+            progress.flushes += 1;
             match outcome {
                 Ok(()) => progress.durable = covers,
                 Err(failure) => progress.failed = Some(failure),
@@ -219,6 +227,21 @@ impl Inner {
     }
 }
 
+/// sled's threads hold its file, and its lock on it, for a moment after the last handle was dropped: in this process, or
+/// in one that has just let the directory go.
+fn wait_until_closed(file: &File, path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| Failure::io(format_args!("lock {}", path.display()), &error);
+    for _ in 0..CLOSING_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return file.unlock().map_err(failed),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(CLOSING_INTERVAL),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    let message = format!("open {}: another program holds a lock on it, end that program", path.display());
+    Err(Failure::transient(Kind::Busy, message))
+}
+
 /// What an error of sled means, met while doing `what`.
 pub(crate) fn failure(what: impl fmt::Display, error: sled::Error) -> Failure {
     match error {
@@ -239,5 +262,63 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
             retry: Retry::OutcomeUnknown,
             message: format!("use the database: {error}"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_that_come_while_one_is_flushed_share_the_next_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        let tree = db.tree("t").unwrap();
+        // As if a flush were running.
+        db.inner.progress().flushing = true;
+        let writes: Vec<_> = (0..16_u8)
+            .map(|number| {
+                let (db, tree) = (db.clone(), tree.clone());
+                tokio::spawn(async move { db.write(move || Ok(tree.insert([number], &[1]).is_ok())).await })
+            })
+            .collect();
+        while db.inner.progress().changed < 16 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(db.inner.progress().durable, 0, "nobody is answered before the flush");
+        db.inner.progress().flushing = false;
+        db.inner.flushed.notify_all();
+        for write in writes {
+            assert!(write.await.unwrap().unwrap());
+        }
+        let progress = db.inner.progress();
+        assert_eq!((progress.durable, progress.flushes), (16, 1));
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_flush_nothing_is_written_or_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        db.inner.progress().failed = Some(Failure::fatal(Kind::Internal, "flush: the disk is gone"));
+        let tree = db.tree("t").unwrap();
+        let write = tree.clone();
+        assert!(db.write(move || Ok(write.insert(b"k", b"v").is_ok())).await.is_err());
+        assert!(tree.get(b"k").unwrap().is_none());
+        assert!(db.read(|| Ok(())).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_look_is_answered_when_what_it_saw_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        let before = db.inner.progress().flushes;
+        // A change that was made and is not flushed yet.
+        db.inner.progress().changed += 1;
+        db.read(|| Ok(())).await.unwrap();
+        assert_eq!(db.inner.progress().flushes, before + 1);
+        db.read(|| Ok(())).await.unwrap();
+        assert_eq!(db.inner.progress().flushes, before + 1, "a look alone costs no flush");
     }
 }

@@ -236,3 +236,52 @@ async fn properties_are_kept_and_replication_is_set_for_partitions_to_come() {
     assert_eq!(def.properties, one("dynamic_partition.enable", "true"));
     assert_eq!(def.replication_num, 1);
 }
+
+#[tokio::test]
+async fn tablets_of_a_dropped_table_are_collected_piece_by_piece_each_once() {
+    let home = Home::with_database().await;
+    let (def, mut parts) = whole("t");
+    parts[0].buckets = 150;
+    home.create(def, &parts).await.unwrap();
+    let views = home.catalog.show_tablets("d", "t", None, None, 999).await.unwrap();
+    home.catalog.drop_table("d", "t").await.unwrap();
+    let mut home = home;
+    for room in backends(3) {
+        let mut collected = Vec::new();
+        loop {
+            home = home.reopen();
+            let some = home.catalog.garbage(room.backend, 17).await.unwrap();
+            assert_eq!(some, home.catalog.garbage(room.backend, 17).await.unwrap(), "listed until it is collected");
+            home.catalog.collected(room.backend, &some).await.unwrap();
+            collected.extend(some.iter().copied());
+            if some.len() < 17 {
+                break;
+            }
+        }
+        collected.sort_unstable();
+        let on_it = views.iter().filter(|view| view.backend == room.backend);
+        assert_eq!(collected, on_it.map(|view| view.tablet).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn tablets_are_made_in_pieces_of_any_size_and_in_any_order() {
+    let home = Home::with_database().await;
+    let (def, mut parts) = whole("t");
+    parts[0].buckets = 100;
+    home.create(def, &parts).await.unwrap();
+    let backend = backends(1)[0].backend;
+    let mut all = home.catalog.unmade_tablets(backend, 999).await.unwrap();
+    assert!(all.len() > 40);
+    while let Some(one) = all.pop() {
+        let before = home.catalog.unmade_tablets(backend, 999).await.unwrap();
+        assert_eq!(before.last(), Some(&one));
+        let mut made = vec![one.tablet, TabletId(u64::MAX)];
+        made.extend(all.first().map(|tablet| tablet.tablet));
+        home.catalog.made(backend, &made).await.unwrap();
+        if !all.is_empty() {
+            all.remove(0);
+        }
+        assert_eq!(home.catalog.unmade_tablets(backend, 999).await.unwrap(), all);
+    }
+}

@@ -3,7 +3,6 @@
 use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Kind, Retry};
 use tabvault_common::ids::{JobUuid, Version};
-use tabvault_common::task::TabletTotals;
 use tabvault_fe_coordinator::catalog::Catalog;
 use tabvault_fe_coordinator::catalog::conformance::{partition, table};
 
@@ -125,19 +124,4 @@ async fn a_load_into_a_partition_that_is_dropped_meanwhile_is_refused() {
     home.catalog.drop_partition("d", "t", "p").await.unwrap();
     let refusal = home.catalog.commit_load(load, &everywhere(&plan, 1)).await.unwrap_err();
     assert!(refusal.message.contains("dropped meanwhile"), "{refusal}");
-}
-
-#[tokio::test]
-async fn sizes_known_from_elsewhere_are_noted() {
-    let home = home().await;
-    let part = home.catalog.table("d", "t").await.unwrap().partitions[0].clone();
-    let tablets = home.catalog.tablets(part.id).await.unwrap();
-    let totals: Vec<_> =
-        tablets.iter().map(|tablet| TabletTotals { tablet: tablet.tablet, files: 3, bytes: 30 }).collect();
-    home.catalog.set_sizes(part.id, &totals).await.unwrap();
-    let shown = home.catalog.show_partitions("d", "t").await.unwrap();
-    assert_eq!((shown[0].data_size, shown[0].file_count), (120, 12));
-    assert_eq!(home.catalog.show_tables("d").await.unwrap()[0].data_size, 120);
-    let views = home.catalog.show_tablets("d", "t", Some("p"), None, 99).await.unwrap();
-    assert!(views.iter().all(|view| (view.data_size, view.file_count) == (30, 3)));
 }

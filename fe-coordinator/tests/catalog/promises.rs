@@ -9,7 +9,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_fe_coordinator::catalog::conformance::{self, EPOCH, Fixture, partition, table};
 use tabvault_fe_coordinator::catalog::{
     BackendRoom, Catalog, Cut, CutPartition, Decision, LocalCatalog, PreparePartition, PrepareRequest, PrepareTable,
-    PreparedPartition, Result, TabletInfo,
+    PreparedPartition, Result, TabletInfo, TabletSize,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -158,6 +158,7 @@ fn into_existing(there: &Cut, allow_load: bool) -> PrepareRequest {
         def: part.def.clone(),
         existing: Some(part.id),
         version: Version(7),
+        sizes: vec![vec![TabletSize { files: 2, bytes: 5 }; 3]; 2],
     });
     PrepareRequest {
         database: "d".to_owned(),

@@ -80,6 +80,8 @@ fn ranges_are_shown_as_they_are_written() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_overlap_is_found_wherever_it_is(bounds in prop::collection::vec((0_i64..60, 1_i64..8), 1..12)) {
         let spans: Vec<Span> = bounds

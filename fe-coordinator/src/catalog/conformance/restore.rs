@@ -64,7 +64,12 @@ pub async fn publish_shows_the_targets_in_one_step(fixture: &dyn Fixture) -> Res
     let before = cut_table(fixture, database, "old").await?;
     let tablets_before = shown(fixture, &before).await?;
     let mut grown = over(&before, &["a"]);
-    grown.partitions.push(PreparePartition { def: partition("c", 20, 30), existing: None, version: Version(9) });
+    grown.partitions.push(PreparePartition {
+        def: partition("c", 20, 30),
+        existing: None,
+        version: Version(9),
+        sizes: Vec::new(),
+    });
     let tables = vec![grown, new_table(table("new"), vec![partition("p", 0, 5)])];
     let (job, wanted) = (job(), request(fixture, database, tables));
     let prepared = catalog.prepare(job, EPOCH, &wanted).await?;
@@ -77,6 +82,9 @@ pub async fn publish_shows_the_targets_in_one_step(fixture: &dyn Fixture) -> Res
     assert_eq!(after.partitions.get(1), before.partitions.get(1), "a partition that was not restored is untouched");
     let new = cut_table(fixture, database, "new").await?;
     assert_eq!((new.state, &new.def), (TableState::Normal, &table("new")));
+    let sizes: Vec<_> =
+        catalog.show_partitions(database, "old").await?.iter().map(|p| (p.data_size, p.file_count)).collect();
+    assert_eq!(sizes, [(4 * 5, 4 * 2), (0, 0), (0, 0)], "as large as the restore said");
     let both = &shown(fixture, &after).await? | &shown(fixture, &new).await?;
     assert!(both.is_superset(&prepared_tablets(&prepared)));
     for part in after.partitions.iter().chain(&new.partitions).filter(|part| part.def.name != "b") {

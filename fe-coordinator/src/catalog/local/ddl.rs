@@ -8,9 +8,9 @@ use tabvault_common::ids::{TableId, Version};
 use tabvault_common::request::CreateTableRequest;
 use tabvault_common::schema::{PartitionDef, Partitioning, TableDef, ViewDef};
 
-use super::make::Purpose;
 use super::model::{Database, Table};
 use super::records::Records;
+use super::sets::{self, Purpose};
 use super::{LocalCatalog, Result, find, keys, make, validate};
 use crate::catalog::{BackendRoom, TableState};
 
@@ -198,7 +198,7 @@ pub(super) fn add_partitions(
         find::partitions(records, table)?.into_iter().map(|partition| partition.def).collect();
     validate::partitions(&table.def, &present, &new)?;
     for partition in new {
-        let set = make::tablet_set(records, &table.def, &partition, backends, &Purpose::Empty)?;
+        let set = sets::make(records, &table.def, &partition, backends, &Purpose::Empty)?;
         make::add_partition(records, table.id, partition, &set, Version::INITIAL, now)?;
     }
     Ok(())

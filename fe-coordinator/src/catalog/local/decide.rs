@@ -5,9 +5,9 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{Epoch, JobUuid, TableId};
 use tabvault_common::schema::ViewDef;
 
-use super::make::TabletSet;
-use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Table, Tablet};
+use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Table};
 use super::records::Records;
+use super::sets::{self, TabletSet};
 use super::{Result, find, keys, make};
 use crate::catalog::{Decision, TableState};
 
@@ -49,7 +49,7 @@ pub(super) fn discard(records: &mut Records, job: JobUuid, epoch: Epoch) -> Resu
     let record = release(records, job, &database)?;
     for (rest, prepared) in records.list::<PreparedTable>(&keys::prepared_tables(job))? {
         for (_, part) in records.list::<PreparedPart>(&parts_of(job, &rest))? {
-            make::drop_set(records, part.set)?;
+            sets::drop(records, part.set)?;
         }
         let key = keys::table(record.id, &prepared.def.name);
         let mut table = held(records, job, &key)?;
@@ -124,22 +124,21 @@ fn publish_table(
         }
     }
     for (_, part) in records.list::<PreparedPart>(&parts_of(job, rest))? {
-        let tablets = records.list::<Tablet>(&keys::tablets(part.set))?.len() as u64;
-        let set = TabletSet { number: part.set, tablets };
+        let set = TabletSet { number: part.set, tablets: part.tablets, size: part.size };
         match part.existing.filter(|_| !prepared.replace_whole) {
             None => make::add_partition(records, table.id, part.def, &set, part.version, now)?,
             Some(id) => {
                 let key = keys::partition(table.id, id);
                 let mut partition: Partition = records.require(&key)?;
-                make::drop_set(records, partition.set)?;
+                sets::drop(records, partition.set)?;
                 partition = Partition {
                     def: part.def,
                     version: part.version,
                     since: now,
                     set: set.number,
-                    tablets,
-                    data_size: 0,
-                    file_count: 0,
+                    tablets: set.tablets,
+                    data_size: set.size.bytes,
+                    file_count: set.size.files,
                     ..partition
                 };
                 records.put(key, &partition)?;

@@ -49,27 +49,37 @@ pub(super) fn partition_table(partition: PartitionId) -> String {
     format!("partition_table/{:016x}", partition.0)
 }
 
-/// All sets of tablets: each is followed by index and position.
-pub(super) const TABLET_SETS: &str = "tablet/";
-
-/// The tablets of a set, followed by index and position.
-pub(super) fn tablets(set: u64) -> String {
-    format!("{TABLET_SETS}{set:016x}/")
+/// The names of the blocks of a set, followed by index and number.
+pub(super) fn blocks(set: u64) -> String {
+    format!("{set:016x}/")
 }
 
-/// A tablet.
-pub(super) fn tablet(set: u64, index: u32, position: u32) -> String {
-    format!("{}{index:08x}/{position:08x}", tablets(set))
+/// The name of a block of tablets: set, index and number.
+pub(super) fn block(set: u64, index: u32, number: u32) -> String {
+    format!("{}{index:08x}/{number:08x}", blocks(set))
 }
 
-/// The tablets that a backend has still to make, followed by their numbers.
+/// The tablets of the block, or of the blocks whose names start with, `block`.
+pub(super) fn tablets(block: &str) -> String {
+    format!("tablet/{block}")
+}
+
+/// All sets that were given up, followed by their numbers.
+pub(super) const DROPPED: &str = "dropped/";
+
+/// A set that was given up.
+pub(super) fn dropped(set: u64) -> String {
+    format!("{DROPPED}{set:016x}")
+}
+
+/// The blocks in which a backend has still to make tablets, followed by their names.
 pub(super) fn unmade_on(backend: BackendId) -> String {
     format!("unmade/{:016x}/", backend.0)
 }
 
-/// A tablet that a backend has still to make.
-pub(super) fn unmade(backend: BackendId, tablet: TabletId) -> String {
-    format!("{}{:016x}", unmade_on(backend), tablet.0)
+/// A block in which a backend has still to make tablets.
+pub(super) fn unmade(backend: BackendId, block: &str) -> String {
+    format!("{}{block}", unmade_on(backend))
 }
 
 /// The tablets on a backend that nothing refers to, followed by their numbers.

@@ -21,11 +21,10 @@ use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobUuid, PartitionId, TableId, TabletId, Version};
 use tabvault_common::schema::Partitioning;
-use tabvault_common::task::TabletTotals;
 
 use super::model::{Partition, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, find, keys, locked, show};
+use super::{LocalCatalog, Result, find, keys, locked, sets, show};
 use crate::catalog::{TableState, TabletInfo};
 
 /// Most loads that run at the same time.
@@ -162,16 +161,6 @@ impl LocalCatalog {
         .await
     }
 
-    /// Notes how large the replicas of a partition's tablets are, where that is known from elsewhere than a load: after a
-    /// restore. Tablets of other partitions are passed over.
-    ///
-    /// # Errors
-    /// `NotFound` if the partition was dropped.
-    pub async fn set_sizes(&self, partition: PartitionId, totals: &[TabletTotals]) -> Result<()> {
-        let totals: BTreeMap<TabletId, TabletTotals> = totals.iter().map(|total| (total.tablet, *total)).collect();
-        self.change(move |records| set_sizes(records, partition, &totals)).await
-    }
-
     /// Ends a load of which nothing becomes visible. One that does not run is no error.
     pub fn abort_load(&self, load: JobUuid) {
         self.memory().loads.end(load);
@@ -223,49 +212,37 @@ fn commit(
         loaded.entry(replica.tablet).or_default().insert(replica.backend, *replica);
     }
     (partition.data_size, partition.file_count) = (0, 0);
-    for (rest, mut tablet) in records.list::<Tablet>(&keys::tablets(partition.set))? {
-        let mut largest: Option<LoadedReplica> = None;
-        for replica in &mut tablet.replicas {
-            let taken = loaded.get(&tablet.id).and_then(|backends| backends.get(&replica.backend));
-            let Some(taken) = taken else { continue };
-            replica.version = running.version;
-            replica.version_count += 1;
-            replica.data_size = taken.bytes;
-            replica.file_count = taken.files;
-            // The load has made it, should nobody have done so before.
-            records.delete(keys::unmade(replica.backend, tablet.id));
-            if largest.is_none_or(|largest| largest.bytes < taken.bytes) {
-                largest = Some(*taken);
-            }
+    for (block, mut tablets) in sets::blocks(records, partition.set)? {
+        for tablet in &mut tablets {
+            let largest = take_part(tablet, running.version, loaded.get(&tablet.id))
+                .ok_or_else(|| refused(&format!("no replica of tablet {} took part", tablet.id)))?;
+            partition.data_size += largest.bytes;
+            partition.file_count += largest.files;
         }
-        let Some(largest) = largest else {
-            return Err(refused(&format!("no replica of tablet {} took part", tablet.id)));
-        };
-        partition.data_size += largest.bytes;
-        partition.file_count += largest.files;
-        records.put(format!("{}{rest}", keys::tablets(partition.set)), &tablet)?;
+        // What the load has made, should nobody have done so before, is not waited for any more.
+        sets::update(records, &block, &tablets)?;
     }
     partition.version = running.version;
     partition.since = now;
     records.put(keys::partition(table, id), &partition)
 }
 
-fn set_sizes(records: &mut Records, id: PartitionId, totals: &BTreeMap<TabletId, TabletTotals>) -> Result<()> {
-    let Some((table, mut partition)) = find::partition(records, id)? else {
-        let message = format!("note the sizes of partition {id}: it was dropped");
-        return Err(Failure::fatal(Kind::NotFound, message));
-    };
-    (partition.data_size, partition.file_count) = (0, 0);
-    for (rest, mut tablet) in records.list::<Tablet>(&keys::tablets(partition.set))? {
-        if let Some(total) = totals.get(&tablet.id) {
-            for replica in &mut tablet.replicas {
-                (replica.data_size, replica.file_count) = (total.bytes, total.files);
-            }
-            records.put(format!("{}{rest}", keys::tablets(partition.set)), &tablet)?;
+/// Gives the replicas that took part their new version, and answers with the largest of them, if there are any.
+fn take_part(
+    tablet: &mut Tablet,
+    version: Version,
+    loaded: Option<&BTreeMap<BackendId, LoadedReplica>>,
+) -> Option<LoadedReplica> {
+    let mut largest: Option<LoadedReplica> = None;
+    for replica in &mut tablet.replicas {
+        let Some(taken) = loaded.and_then(|backends| backends.get(&replica.backend)) else { continue };
+        replica.version = version;
+        replica.version_count += 1;
+        replica.data_size = taken.bytes;
+        replica.file_count = taken.files;
+        if largest.is_none_or(|largest| largest.bytes < taken.bytes) {
+            largest = Some(*taken);
         }
-        let largest = tablet.replicas.iter().max_by_key(|replica| replica.data_size);
-        partition.data_size += largest.map_or(0, |replica| replica.data_size);
-        partition.file_count += largest.map_or(0, |replica| replica.file_count);
     }
-    records.put(keys::partition(table, id), &partition)
+    largest
 }

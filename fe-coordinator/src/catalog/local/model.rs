@@ -9,7 +9,7 @@ use tabvault_common::ids::{
 use tabvault_common::schema::{PartitionDef, TableDef};
 use tabvault_common::task::{CreateTablet, TabletVersion};
 
-use crate::catalog::{CutPartition, Decision, PreparedTablet, ReplicaInfo, TableState, TabletInfo};
+use crate::catalog::{CutPartition, Decision, PreparedTablet, ReplicaInfo, TableState, TabletInfo, TabletSize};
 
 /// A database.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub(super) struct Partition {
     pub(super) file_count: u64,
 }
 
+/// A tablet whose files may be taken over, and the backends that have it so.
+pub(super) type Reuse = (TabletVersion, Vec<BackendId>);
+
 /// A tablet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Tablet {
@@ -63,7 +66,7 @@ pub(super) struct Tablet {
     pub(super) lineage: Lineage,
     /// Of a hidden tablet: which tablet's files it may take over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reuse: Option<(TabletVersion, Vec<BackendId>)>,
+    pub(super) reuse: Option<Reuse>,
     pub(super) replicas: Vec<Replica>,
 }
 
@@ -79,12 +82,11 @@ pub(super) struct Replica {
     pub(super) file_count: u64,
 }
 
-/// Where a tablet stands that a backend has still to make.
+/// A block in which a backend has still to make tablets: the numbers of its tablets lie between these two.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Unmade {
-    pub(super) set: u64,
-    pub(super) index: u32,
-    pub(super) position: u32,
+    pub(super) first: TabletId,
+    pub(super) last: TabletId,
 }
 
 /// How far a restore is. Kept for ever once it is decided.
@@ -120,6 +122,8 @@ pub(super) struct PreparedPart {
     pub(super) existing: Option<PartitionId>,
     pub(super) version: Version,
     pub(super) set: u64,
+    pub(super) tablets: u64,
+    pub(super) size: TabletSize,
 }
 
 impl Partition {
@@ -129,6 +133,11 @@ impl Partition {
 }
 
 impl Tablet {
+    /// Whether `backend` has still to make its replica.
+    pub(super) fn waits_for(&self, backend: BackendId) -> bool {
+        self.replicas.iter().any(|replica| replica.backend == backend && replica.version < Version::INITIAL)
+    }
+
     pub(super) fn info(self) -> TabletInfo {
         let replica = |replica: Replica| ReplicaInfo {
             replica: replica.id,

@@ -6,10 +6,10 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{Epoch, JobUuid, PartitionId, TableId};
 use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 
-use super::make::Purpose;
 use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Restoring, Table, Tablet};
 use super::records::Records;
-use super::{Result, find, keys, make};
+use super::sets::{self, Purpose};
+use super::{Result, find, keys};
 use crate::catalog::ranges::{self, Span};
 use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
 
@@ -49,8 +49,7 @@ fn prepared(records: &Records, job: JobUuid) -> Result<Vec<PreparedPartition>> {
         }
         let parts = records.list::<PreparedPart>(&keys::prepared_partitions(job, table))?;
         for (partition, (_, part)) in (0_u32..).zip(parts) {
-            let tablets = records.list::<Tablet>(&keys::tablets(part.set))?;
-            let tablets = tablets.into_iter().map(|(_, tablet)| tablet.prepared()).collect();
+            let tablets = sets::tablets(records, part.set)?.into_iter().map(Tablet::prepared).collect();
             answer.push(PreparedPartition { table, partition, tablets });
         }
     }
@@ -135,10 +134,16 @@ fn prepare_table(
     let by_id: BTreeMap<PartitionId, &Partition> = present.iter().map(|part| (part.id, part)).collect();
     for (number, part) in (0_u32..).zip(&wanted.partitions) {
         let replaces = part.existing.and_then(|id| by_id.get(&id).copied());
-        let purpose = Purpose::Restore { version: part.version, replaces };
-        let set = make::tablet_set(records, &wanted.def, &part.def, &request.backends, &purpose)?;
-        let record =
-            PreparedPart { def: part.def.clone(), existing: part.existing, version: part.version, set: set.number };
+        let purpose = Purpose::Restore { version: part.version, replaces, sizes: &part.sizes };
+        let set = sets::make(records, &wanted.def, &part.def, &request.backends, &purpose)?;
+        let record = PreparedPart {
+            def: part.def.clone(),
+            existing: part.existing,
+            version: part.version,
+            set: set.number,
+            tablets: set.tablets,
+            size: set.size,
+        };
         records.put(keys::prepared_partition(job, at, number), &record)?;
     }
     table.state = TableState::Restore;

@@ -56,7 +56,7 @@ impl Records {
     }
 
     /// The first `limit` records whose keys start with `prefix` as they were before this change.
-    pub(super) fn page<T: DeserializeOwned>(&self, prefix: &str, limit: usize) -> Result<Vec<(String, T)>> {
+    pub(super) fn first<T: DeserializeOwned>(&self, prefix: &str, limit: usize) -> Result<Vec<(String, T)>> {
         self.scan(prefix).take(limit).collect()
     }
 

@@ -7,7 +7,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 
 use super::model::{Database, Partition, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, find, keys};
+use super::{LocalCatalog, Result, find, keys, sets};
 use crate::catalog::{Cut, CutTable, TabletInfo, ranges};
 
 impl LocalCatalog {
@@ -46,8 +46,7 @@ pub(super) fn tablets(records: &Records, partition: PartitionId) -> Result<Vec<T
         let message = format!("list the tablets of partition {partition}: it was dropped");
         return Err(Failure::fatal(Kind::NotFound, message));
     };
-    let tablets = records.list::<Tablet>(&keys::tablets(found.set))?;
-    Ok(tablets.into_iter().map(|(_, tablet)| tablet.info()).collect())
+    Ok(sets::tablets(records, found.set)?.into_iter().map(Tablet::info).collect())
 }
 
 /// See [`crate::catalog::Catalog::show_tables`].
@@ -114,7 +113,7 @@ pub(super) fn show_tablets(
     };
     let mut views = Vec::new();
     for set in sets.into_iter().skip(start) {
-        for (_, tablet) in records.list::<Tablet>(&keys::tablets(set))? {
+        for tablet in sets::tablets(records, set)? {
             for replica in tablet.replicas {
                 if after.is_some_and(|after| (tablet.id, replica.id) <= after) {
                     continue;
