@@ -100,7 +100,10 @@ pub struct PinnedTablet {
 
 impl fmt::Debug for PinnedTablet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinnedTablet").field("root", &self.root).field("files", &self.files.len()).finish_non_exhaustive()
+        f.debug_struct("PinnedTablet")
+            .field("root", &self.root)
+            .field("files", &self.files.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -43,8 +43,6 @@ impl Compression {
     /// The setting spelt `s` (any case), if there is one.
     #[must_use]
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Fastest, Self::Balanced, Self::Best, Self::None]
-            .into_iter()
-            .find(|c| c.as_str().eq_ignore_ascii_case(s))
+        [Self::Fastest, Self::Balanced, Self::Best, Self::None].into_iter().find(|c| c.as_str().eq_ignore_ascii_case(s))
     }
 }

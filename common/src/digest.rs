@@ -50,7 +50,9 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        blake3::Hash::from_hex(s).map(|hash| Self(*hash.as_bytes())).map_err(|_| NotADigest(s.chars().take(80).collect()))
+        blake3::Hash::from_hex(s)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| NotADigest(s.chars().take(80).collect()))
     }
 }
 

@@ -185,7 +185,6 @@ pub fn schema_hash(columns: &[&Column], key_type: KeyType) -> SchemaHash {
     SchemaHash(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
-
 impl TableDef {
     /// The column named `name`, without regard to case.
     #[must_use]

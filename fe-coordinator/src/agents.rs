@@ -38,7 +38,7 @@ pub enum TaskEvent {
     Reported(TaskReport, oneshot::Sender<()>),
     /// How far a task is.
     Progress(TaskProgress),
-    /// The backend's agent is a new process; answered once that is stored.
+    /// The backend's agent is a new process, or was taken for dead; answered once that is stored.
     Restarted(BackendId, oneshot::Sender<()>),
     /// The backend has been silent for too long.
     Dead(BackendId),
@@ -149,8 +149,11 @@ impl Agents {
             return Err(Failure::fatal(Kind::Stale, why));
         }
         let (id, new_process) = identity::admit(&*self.store, self.epoch, hello).await?;
-        if new_process {
+        let was_dead = self.state().backends.get(&id).is_some_and(|backend| backend.declared_dead);
+        if new_process || was_dead {
             self.restarted(id).await;
+        }
+        if new_process {
             identity::remember(&*self.store, self.epoch, id, hello).await?;
         }
         let (sender, receiver) = mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tabvault_common::clock::Clock;
 use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{BackendId, Epoch, PartitionId, Version};
+use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::info::{Content, Info};
 use tabvault_common::repo::meta::WholeMeta;
 use tabvault_common::request::{BackupRequest, RestoreRequest};
@@ -80,6 +81,10 @@ impl Asks {
             Ask::WriteMeta => {
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let meta = job.meta()?;
+                let mut then = job.clone();
+                then.head.meta = Some(meta.reference());
+                then.head.timestamp = Some(SnapshotTimestamp::at(self.clock.now()));
+                BackupJob::check_info_size(then.info(self.epoch, self.clock.now())?)?;
                 Ok(Answer::MetaWritten(repository.put_by_digest(job.head.uuid, meta.bytes).await?))
             }
             Ask::WriteInfo => {

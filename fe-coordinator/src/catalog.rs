@@ -240,6 +240,17 @@ pub struct PreparePartition {
     pub existing: Option<PartitionId>,
     /// The version it shows from publish on.
     pub version: Version,
+    /// What each tablet will hold, by index as in [`TableDef::indexes`] and bucket; empty where nothing is known.
+    pub sizes: Vec<Vec<TabletSize>>,
+}
+
+/// How much is in a tablet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TabletSize {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// Hidden targets of one partition.

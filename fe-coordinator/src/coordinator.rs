@@ -450,7 +450,7 @@ impl Coordinator {
     /// # Errors
     /// `Repository X does not exist`; `Backup or restore job is running on this repository. Can not drop it`.
     pub async fn drop_repository(&self, name: &str) -> Result<(), Failure> {
-        let busy = self.running().values().any(|job| job.view().repository == name);
+        let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
         self.inner.repositories.drop_repository(name, busy).await
     }
 }

@@ -25,10 +25,10 @@ mod memory;
 pub mod shared_db;
 mod sled;
 
+pub use self::sled::SledStore;
 pub use check::{MAX_KEY, check};
 pub use memory::MemoryStore;
 pub use shared_db::SharedDb;
-pub use self::sled::SledStore;
 
 /// Errors of a store: `Kind::Stale` when another coordinator leads, else errors of the disk or the network.
 pub type Result<T> = std::result::Result<T, Failure>;

@@ -1,6 +1,8 @@
 //! A job cancelled anywhere leaves everything as it was; at the commit point there is one outcome.
 
-use std::path::PathBuf;
+#![allow(clippy::panic, reason = "a test that cannot go on panics")]
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tabvault_broker::faults::{Act, Faults, Op, Rule};
@@ -229,7 +231,7 @@ async fn an_unreachable_repository_does_not_keep_a_backup_from_being_cancelled()
 const RESTORE_STATES: [&str; 4] = ["PENDING", "SNAPSHOTING", "DOWNLOADING", "COMMITTING"];
 
 /// Cancels the restore `request` in every state; `check` sees that the tables are as they were, also while it runs.
-async fn cancel_restores(bench: &mut Bench, request: &RestoreRequest, readable: bool, new: &PathBuf) {
+async fn cancel_restores(bench: &mut Bench, request: &RestoreRequest, readable: bool, new: &Path) {
     for state in RESTORE_STATES {
         let hold;
         let id = match state {

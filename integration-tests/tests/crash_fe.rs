@@ -1,5 +1,7 @@
 //! The coordinator dies before and after every durable write of a job: the job goes on and nothing is lost.
 
+#![allow(clippy::panic, reason = "a test that cannot go on panics")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! The test binary starts itself again as a coordinator or an agent that kills itself at a chosen moment.
 
+#![allow(clippy::panic, reason = "a test that cannot go on panics")]
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,5 +1,7 @@
 //! `tabvault standalone`, killed by SIGKILL at any moment and started again: everything at once is gone, nothing is lost.
 
+#![allow(clippy::panic, reason = "a test that cannot go on panics")]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Agents that go, agents that come back, and loads at the same time.
 
+#![allow(clippy::panic, reason = "a test that cannot go on panics")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

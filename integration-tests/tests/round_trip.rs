@@ -5,7 +5,10 @@ use tabvault_integration_tests::tree;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tree_comes_back_as_it_was() {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let dir = tempfile::tempdir().expect("a directory");
     let source = dir.path().join("source");
     tree::make(&source, 1, 400);

@@ -76,8 +76,20 @@ fn errors(job: &JobView) -> Cell {
 #[must_use]
 pub fn backups(jobs: &[JobView]) -> ResultSet {
     let columns = vec![
-        "JobId", "SnapshotName", "DbName", "State", "BackupObjs", "CreateTime", "SnapshotFinishedTime",
-        "UploadFinishedTime", "FinishedTime", "UnfinishedTasks", "Progress", "TaskErrMsg", "Status", "Timeout",
+        "JobId",
+        "SnapshotName",
+        "DbName",
+        "State",
+        "BackupObjs",
+        "CreateTime",
+        "SnapshotFinishedTime",
+        "UploadFinishedTime",
+        "FinishedTime",
+        "UnfinishedTasks",
+        "Progress",
+        "TaskErrMsg",
+        "Status",
+        "Timeout",
     ];
     let row = |job: &JobView| {
         vec![
@@ -104,9 +116,24 @@ pub fn backups(jobs: &[JobView]) -> ResultSet {
 #[must_use]
 pub fn restores(jobs: &[JobView], brief: bool) -> ResultSet {
     let columns = [
-        "JobId", "Label", "Timestamp", "DbName", "State", "AllowLoad", "ReplicationNum", "RestoreObjs", "CreateTime",
-        "MetaPreparedTime", "SnapshotFinishedTime", "DownloadFinishedTime", "FinishedTime", "UnfinishedTasks",
-        "Progress", "TaskErrMsg", "Status", "Timeout",
+        "JobId",
+        "Label",
+        "Timestamp",
+        "DbName",
+        "State",
+        "AllowLoad",
+        "ReplicationNum",
+        "RestoreObjs",
+        "CreateTime",
+        "MetaPreparedTime",
+        "SnapshotFinishedTime",
+        "DownloadFinishedTime",
+        "FinishedTime",
+        "UnfinishedTasks",
+        "Progress",
+        "TaskErrMsg",
+        "Status",
+        "Timeout",
     ];
     let row = |job: &JobView| {
         vec![
@@ -199,8 +226,16 @@ pub fn backends(list: &[BackendView]) -> ResultSet {
     };
     ResultSet {
         columns: vec![
-            "BackendId", "Host", "Alive", "LastHeartbeat", "TabletNum", "DataUsedCapacity", "AvailCapacity",
-            "RunningTasks", "Version", "ErrMsg",
+            "BackendId",
+            "Host",
+            "Alive",
+            "LastHeartbeat",
+            "TabletNum",
+            "DataUsedCapacity",
+            "AvailCapacity",
+            "RunningTasks",
+            "Version",
+            "ErrMsg",
         ],
         rows: list.iter().map(row).collect(),
     }
@@ -210,14 +245,7 @@ pub fn backends(list: &[BackendView]) -> ResultSet {
 #[must_use]
 pub fn tables(list: &[TableView]) -> ResultSet {
     let row = |t: &TableView| {
-        vec![
-            text(&t.name),
-            text(&t.state),
-            text(t.partitions),
-            text(t.tablets),
-            text(t.data_size),
-            text(t.file_count),
-        ]
+        vec![text(&t.name), text(&t.state), text(t.partitions), text(t.tablets), text(t.data_size), text(t.file_count)]
     };
     ResultSet {
         columns: vec!["Table", "State", "Partitions", "Tablets", "DataSize", "FileCount"],
@@ -247,8 +275,19 @@ pub fn partitions(list: &[PartitionView]) -> ResultSet {
     };
     ResultSet {
         columns: vec![
-            "PartitionId", "PartitionName", "VisibleVersion", "VisibleVersionTime", "State", "PartitionKey", "Range",
-            "DistributionKey", "Buckets", "TabletCount", "ReplicationNum", "DataSize", "FileCount",
+            "PartitionId",
+            "PartitionName",
+            "VisibleVersion",
+            "VisibleVersionTime",
+            "State",
+            "PartitionKey",
+            "Range",
+            "DistributionKey",
+            "Buckets",
+            "TabletCount",
+            "ReplicationNum",
+            "DataSize",
+            "FileCount",
         ],
         rows: list.iter().map(row).collect(),
     }
@@ -272,7 +311,14 @@ pub fn tablets(list: &[TabletView]) -> ResultSet {
     };
     ResultSet {
         columns: vec![
-            "TabletId", "ReplicaId", "BackendId", "SchemaHash", "Version", "VersionCount", "DataSize", "FileCount",
+            "TabletId",
+            "ReplicaId",
+            "BackendId",
+            "SchemaHash",
+            "Version",
+            "VersionCount",
+            "DataSize",
+            "FileCount",
             "State",
         ],
         rows: list.iter().map(row).collect(),

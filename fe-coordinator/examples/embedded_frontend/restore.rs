@@ -139,7 +139,7 @@ fn prepare_table(
     for (number, part) in (0_u32..).zip(&wanted.partitions) {
         let old = part.existing.and_then(|id| present.iter().find(|present| present.id == id));
         let reusable = old.map_or(&[][..], |old| &old.tablets);
-        let tablets = tables.new_tablets(&wanted.def, &part.def, part.version, &request.backends, reusable)?;
+        let tablets = tables.new_tablets(&wanted.def, part, &request.backends, reusable)?;
         let hidden = tablets.iter().map(|tablet| hidden(tablet, old)).collect();
         answer.push(PreparedPartition { table: at, partition: number, tablets: hidden });
         partitions.push(PreparedPart {

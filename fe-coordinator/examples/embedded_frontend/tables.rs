@@ -8,7 +8,9 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, Epoch, JobUuid, Lineage, PartitionId, ReplicaId, TableId, TabletId, Version};
 use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 use tabvault_fe_coordinator::catalog::ranges::Span;
-use tabvault_fe_coordinator::catalog::{BackendRoom, CutPartition, ReplicaInfo, Result, TableState, TabletInfo};
+use tabvault_fe_coordinator::catalog::{
+    BackendRoom, CutPartition, PreparePartition, ReplicaInfo, Result, TableState, TabletInfo, TabletSize,
+};
 
 use super::restore::Restore;
 
@@ -81,11 +83,11 @@ impl Tables {
     pub(super) fn new_tablets(
         &mut self,
         table: &TableDef,
-        partition: &PartitionDef,
-        version: Version,
+        partition: &PreparePartition,
         backends: &[BackendRoom],
         preferred: &[TabletInfo],
     ) -> Result<Vec<TabletInfo>> {
+        let PreparePartition { def: partition, version, sizes, .. } = partition;
         let wanted = partition.replication_num as usize;
         let hosts: BTreeSet<&str> = backends.iter().map(|room| room.host.as_str()).collect();
         if hosts.len() < wanted {
@@ -112,10 +114,12 @@ impl Tables {
                 let mut used = BTreeSet::new();
                 order.retain(|room| used.insert(room.host.as_str()));
                 order.truncate(wanted);
+                let size = sizes.get(index as usize).and_then(|of_index| of_index.get(position as usize));
+                let TabletSize { bytes: data_size, files: file_count } = size.copied().unwrap_or_default();
                 let mut replicas = Vec::new();
                 for room in order {
-                    let replica = ReplicaId(self.new_id());
-                    replicas.push(ReplicaInfo { replica, backend: room.backend, version, data_size: 0, file_count: 0 });
+                    let (replica, backend, version) = (ReplicaId(self.new_id()), room.backend, *version);
+                    replicas.push(ReplicaInfo { replica, backend, version, data_size, file_count });
                 }
                 let (schema_hash, lineage) = (def.schema_hash, Lineage::random());
                 tablets.push(TabletInfo { tablet, index, position, schema_hash, lineage, replicas });
@@ -154,9 +158,11 @@ impl Tables {
         let id = TableId(self.new_id());
         let mut table = Table { id, def: def.clone(), state: TableState::Normal, partitions: Vec::new() };
         for part in partitions {
-            let tablets = self.new_tablets(def, part, Version::INITIAL, backends, &[])?;
+            let (version, sizes) = (Version::INITIAL, Vec::new());
+            let empty = PreparePartition { def: part.clone(), existing: None, version, sizes };
+            let tablets = self.new_tablets(def, &empty, backends, &[])?;
             let id = PartitionId(self.new_id());
-            table.partitions.push(Partition { id, def: part.clone(), version: Version::INITIAL, since: now, tablets });
+            table.partitions.push(Partition { id, def: part.clone(), version, since: now, tablets });
         }
         table.sort();
         self.databases.entry(database.to_owned()).or_default().tables.insert(def.name.clone(), table);

@@ -27,7 +27,7 @@ use tabvault_common::view::ObjectView;
 
 use self::choose::choose;
 use super::properties::RestoreProperties;
-use crate::catalog::{BackendRoom, Cut, CutTable, PrepareRequest, PrepareTable, TableState};
+use crate::catalog::{BackendRoom, Cut, CutTable, PrepareRequest, PrepareTable, TableState, TabletSize};
 
 mod choose;
 mod clean;
@@ -87,6 +87,8 @@ pub struct SnapshotIndex {
     pub schema_hash: SchemaHash,
     /// How many tablets it has: one per bucket.
     pub tablets: u32,
+    /// What each of them holds; empty where that is not known.
+    pub sizes: Vec<TabletSize>,
 }
 
 /// What a restore is going to do.
@@ -159,7 +161,11 @@ pub fn map_restore(
     let replication_num = targets.iter().flat_map(|t| &t.prepare.partitions).map(|p| p.def.replication_num).max();
     let bytes = targets.iter().map(|target| target.bytes.iter().sum::<u64>()).sum();
     let (mut tables, mut sources, mut index_map) = (Vec::new(), Vec::new(), Vec::new());
-    for target in targets {
+    for mut target in targets {
+        for (partition, &(table, at)) in target.prepare.partitions.iter_mut().zip(&target.sources) {
+            let indexes = &snapshot.tables[table].partitions[at].indexes;
+            partition.sizes = target.index_map.iter().map(|&index| indexes[index].sizes.clone()).collect();
+        }
         tables.push(target.prepare);
         sources.push(target.sources);
         index_map.push(target.index_map);

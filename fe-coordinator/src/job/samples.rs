@@ -296,7 +296,8 @@ pub(crate) fn snapshot(content: Content) -> (Info, WholeMeta) {
 /// What restoring all of `orders` as a new table asks of the catalog.
 pub(crate) fn restore_plan(version: Version) -> RestorePlan {
     let table = orders();
-    let partition = |p: &CutPartition| PreparePartition { def: p.def.clone(), existing: None, version };
+    let partition =
+        |p: &CutPartition| PreparePartition { def: p.def.clone(), existing: None, version, sizes: Vec::new() };
     let partitions = table.partitions.iter().map(partition).collect();
     RestorePlan {
         prepare: PrepareRequest {

@@ -81,7 +81,7 @@ fn replace(
     }
     let mut def = local.def.clone();
     def.replication_num = replicas::of_existing(table, partition, local.def.replication_num, properties)?;
-    Ok(PreparePartition { def, existing: Some(local.id), version: partition.version })
+    Ok(PreparePartition { def, existing: Some(local.id), version: partition.version, sizes: Vec::new() })
 }
 
 fn add(
@@ -99,7 +99,7 @@ fn add(
     }
     let mut def = partition.def.clone();
     def.replication_num = replicas::of_new(partition, properties, Some(here.def.replication_num));
-    Ok(PreparePartition { def, existing: None, version: partition.version })
+    Ok(PreparePartition { def, existing: None, version: partition.version, sizes: Vec::new() })
 }
 
 /// A range for a sentence; of a list the first keys.

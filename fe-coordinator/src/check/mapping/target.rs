@@ -90,7 +90,7 @@ fn new_table(
             // The one partition of such a table is named as the table.
             def.name.clone_from(&table.name);
         }
-        let prepare = PreparePartition { def, existing: None, version: partition.version };
+        let prepare = PreparePartition { def, existing: None, version: partition.version, sizes: Vec::new() };
         target.add((table.position, at), partition, prepare);
     }
     target

@@ -50,6 +50,7 @@ fn settle(table: &mut SnapshotTable) {
             name: def.name.clone(),
             schema_hash: def.schema_hash,
             tablets,
+            sizes: Vec::new(),
         };
         partition.indexes = table.def.indexes.iter().map(index).collect();
     }

@@ -100,7 +100,7 @@ fn a_failure_that_taking_the_partition_again_does_not_mend_ends_the_job() {
 #[test]
 fn partitions_are_not_taken_again_for_ever() {
     let mut run = retaking();
-    for _ in 0..100 {
+    for _ in 0..1000 {
         if run.job.state() == "CANCELLED" {
             break;
         }
@@ -110,7 +110,7 @@ fn partitions_are_not_taken_again_for_ever() {
         let task = *tasks(&run).last().unwrap();
         run.report(task, lost(6011, Kind::NotFound));
     }
-    assert_eq!((run.job.state(), run.as_backup().head.retakes), ("CANCELLED", 32));
+    assert_eq!((run.job.state(), run.as_backup().head.retakes), ("CANCELLED", 256));
 }
 
 #[test]
