@@ -150,10 +150,3 @@ pub async fn assert_table_is(cluster: &Cluster, table: &str, source: &Path) {
     cluster.export(table, &target).await.expect("export");
     tree::assert_same(source, &target);
 }
-
-/// Whether the table shows the tree at `source`; an error of the export says no.
-pub async fn table_is(cluster: &Cluster, table: &str, source: &Path) -> bool {
-    let out = TempDir::new_in(&cluster.dir).expect("make a directory");
-    let target = out.path().join("out");
-    cluster.export(table, &target).await.is_ok() && tree::read(source) == tree::read(&target)
-}
