@@ -17,17 +17,14 @@ use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, ClusterId, Epoch, JobUuid, TaskId};
 use tabvault_common::task::{JobEnd, Task, TaskKey, TaskProgress, TaskReport};
-use tabvault_common::view::BackendView;
 use tabvault_proto::session::{Heartbeat, Hello};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::catalog::BackendRoom;
 use crate::store::JobStore;
 
 mod identity;
-
-/// Most tasks sent to one backend and not reported.
-const WINDOW: usize = 32;
+mod roll;
+mod windows;
 
 /// What the registry tells whoever runs tasks.
 #[derive(Debug)]
@@ -252,145 +249,9 @@ impl Agents {
         self.state().sources.contains_key(&job)
     }
 
-    /// Queues a task for a backend, once.
-    pub fn dispatch(&self, backend: BackendId, job: JobUuid, task: TaskId) {
-        {
-            let mut state = self.state();
-            let queue = state.backends.entry(backend).or_default();
-            queue.sent.remove(&(job, task));
-            if !queue.queue.contains(&(job, task)) {
-                queue.queue.push_back((job, task));
-            }
-        }
-        self.pump.notify_one();
-    }
-
-    /// Sends a task that was wanted.
-    pub fn deliver(&self, backend: BackendId, task: Task) {
-        self.send(backend, ToAgent::Task(Box::new(task)));
-    }
-
-    /// A task that was wanted is not to be sent after all.
-    pub fn forget(&self, backend: BackendId, job: JobUuid, task: TaskId) {
-        if let Some(backend) = self.state().backends.get_mut(&backend) {
-            backend.sent.remove(&(job, task));
-        }
-        self.pump.notify_one();
-    }
-
-    /// No task of `job` is wanted any more: agents stop them and remove what the job left.
-    pub fn end(&self, job: JobUuid, end: Option<JobEnd>) {
-        let backends: Vec<BackendId> = {
-            let mut state = self.state();
-            state.sources.remove(&job);
-            for backend in state.backends.values_mut() {
-                backend.queue.retain(|(j, _)| *j != job);
-                backend.sent.retain(|(j, _)| *j != job);
-            }
-            state.backends.keys().copied().collect()
-        };
-        for backend in backends {
-            if let Some(end) = end {
-                self.send(backend, ToAgent::JobEnded(job, end));
-            }
-        }
-        self.pump.notify_one();
-    }
-
     /// Tells one agent that a job has ended.
     pub fn tell_ended(&self, backend: BackendId, job: JobUuid, end: JobEnd) {
         self.send(backend, ToAgent::JobEnded(job, end));
-    }
-
-    /// Whether the backend's agent is attached.
-    #[must_use]
-    pub fn is_alive(&self, backend: BackendId) -> bool {
-        self.state().backends.get(&backend).is_some_and(|backend| backend.stream.is_some())
-    }
-
-    /// The backends whose agents are attached, with the room they have.
-    #[must_use]
-    pub fn room(&self) -> Vec<BackendRoom> {
-        let state = self.state();
-        let mut hosts = BTreeSet::new();
-        let alive = state.backends.iter().filter(|(_, backend)| backend.stream.is_some());
-        alive
-            .map(|(id, backend)| {
-                // Several agents that call themselves alike, as on one machine, count as different ones.
-                let host = backend.host.clone();
-                let host = if hosts.insert(host.clone()) { host } else { format!("{host}#{id}") };
-                BackendRoom { backend: *id, host, available_bytes: backend.beat.available_bytes }
-            })
-            .collect()
-    }
-
-    /// Waits until an agent attaches.
-    pub async fn attached(&self) {
-        self.changed.notified().await;
-    }
-
-    fn count_attached(state: &State) {
-        let attached = state.backends.values().filter(|backend| backend.stream.is_some()).count();
-        metrics::gauge!("tabvault_fe_backends_alive").set(u32::try_from(attached).unwrap_or(u32::MAX));
-    }
-
-    /// Waits until every backend that is known has attached to this coordinator or is declared dead. A coordinator that
-    /// has just started would otherwise place tablets and tasks as if the cluster were empty.
-    pub async fn gathered(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let missing = |backend: &Backend| backend.attachments == 0 && !backend.declared_dead;
-            if !self.state().backends.values().any(missing) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// The backends for people.
-    #[must_use]
-    pub fn show(&self) -> Vec<BackendView> {
-        let one = |(id, backend): (&BackendId, &Backend)| BackendView {
-            id: *id,
-            host: backend.host.clone(),
-            alive: backend.stream.is_some(),
-            last_heartbeat: backend.last_heard,
-            tablets: backend.beat.tablets,
-            used_bytes: backend.beat.used_bytes,
-            available_bytes: backend.beat.available_bytes,
-            running_tasks: backend.beat.running_tasks,
-            version: backend.version.clone(),
-            error: backend.stream.is_none().then(|| "its agent is not attached".to_owned()),
-        };
-        self.state().backends.iter().map(one).collect()
-    }
-
-    /// Declares backends dead that have been silent for too long, and closes streams on which nothing is heard.
-    async fn check_silence(&self) {
-        let now = self.clock.now();
-        let (dead, sources) = {
-            let mut state = self.state();
-            let mut dead = Vec::new();
-            for (id, backend) in &mut state.backends {
-                let silent = backend.last_heard.is_none_or(|heard| heard.after(self.patience) <= now);
-                if silent && !backend.declared_dead {
-                    backend.stream = None;
-                    backend.declared_dead = true;
-                    dead.push(*id);
-                }
-            }
-            Self::count_attached(&state);
-            (dead, state.sources.values().cloned().collect::<Vec<_>>())
-        };
-        for backend in dead {
-            tracing::warn!(%backend, "backend does not answer");
-            for source in &sources {
-                let _ = source.send(TaskEvent::Dead(backend)).await;
-            }
-            self.changed.notify_waiters();
-        }
     }
 
     fn send(&self, backend: BackendId, message: ToAgent) {
@@ -398,51 +259,6 @@ impl Agents {
             // An error means that the stream has just ended: whoever attaches is told again.
             let _ = stream.send(message);
         }
-    }
-
-    /// Moves queued tasks into windows and notices silence, for as long as the coordinator leads.
-    ///
-    /// Only this loop waits for jobs to take what it tells them, so a job may dispatch from its own loop.
-    pub async fn run(&self) {
-        let mut look = self.clock.sleep(self.patience / 4);
-        loop {
-            let backends: Vec<BackendId> = self.state().backends.keys().copied().collect();
-            for backend in backends {
-                self.fill_window(backend).await;
-            }
-            tokio::select! {
-                () = self.pump.notified() => {}
-                // Not begun anew by every report: silence must be noticed in a busy cluster, too.
-                () = &mut look => {
-                    look = self.clock.sleep(self.patience / 4);
-                    self.check_silence().await;
-                }
-            }
-        }
-    }
-
-    async fn fill_window(&self, backend: BackendId) {
-        while let Some((job, task)) = self.next_wanted(backend) {
-            let source = self.state().sources.get(&job).cloned();
-            let told = match source {
-                Some(source) => source.send(TaskEvent::Wanted(task)).await.is_ok(),
-                None => false,
-            };
-            if !told {
-                self.state().backends.entry(backend).or_default().sent.remove(&(job, task));
-            }
-        }
-    }
-
-    fn next_wanted(&self, backend: BackendId) -> Option<(JobUuid, TaskId)> {
-        let mut state = self.state();
-        let backend = state.backends.get_mut(&backend)?;
-        if backend.stream.is_none() || backend.sent.len() >= WINDOW {
-            return None;
-        }
-        let next = backend.queue.pop_front()?;
-        backend.sent.insert(next);
-        Some(next)
     }
 }
 

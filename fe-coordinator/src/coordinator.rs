@@ -19,8 +19,6 @@ use tabvault_broker::remote::Connection;
 use tabvault_common::clock::Clock;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{ClusterId, Epoch, JobId, JobUuid};
-use tabvault_common::label::Label;
-use tabvault_common::request::{BackupRequest, CancelRequest, RestoreRequest};
 use tabvault_common::task::JobEnd;
 use tabvault_common::view::{JobKind, JobView};
 use tokio::sync::mpsc;
@@ -31,17 +29,15 @@ use crate::asks::Asks;
 use crate::brokers::Brokers;
 use crate::catalog::Catalog;
 use crate::catalog::local::LocalCatalog;
-use crate::check::properties::{BackupProperties, RestoreProperties};
 use crate::chores::ChoreBell;
 use crate::job::any::Job;
-use crate::job::backup::BackupJob;
-use crate::job::restore::RestoreJob;
-use crate::records::{Claim, Records, Request};
+use crate::records::Records;
 use crate::repository::registry::{OpenStorage, Repositories};
 use crate::runner::{self, Context, Running};
 use crate::store::{Committed, JobStore, Transaction};
 
 mod new_job;
+mod requests;
 
 /// What a coordinator stands on.
 #[derive(Debug, Clone)]
@@ -141,7 +137,7 @@ pub(crate) struct Inner {
     running: Mutex<BTreeMap<JobId, Running>>,
     ended: Mutex<BTreeMap<JobId, Arc<JobView>>>,
     over: mpsc::UnboundedSender<JobId>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 const CLUSTER: &str = "cluster";
@@ -321,104 +317,6 @@ impl Coordinator {
         self.inner.stop.cancel();
     }
 
-    /// BACKUP: checks the request, claims label and database, and starts the job.
-    ///
-    /// # Errors
-    /// The refusals of BACKUP; nothing is left of a refused request.
-    pub async fn backup(&self, request: BackupRequest) -> Result<JobStarted, Failure> {
-        let properties = BackupProperties::parse(&request.properties)?;
-        let label: Label = request.label.parse()?;
-        let repository = self.inner.repositories.open(&request.repository).await?;
-        repository.writable()?;
-        self.check_slot(&request.database)?;
-        self.inner.asks.cut(&request).await?;
-        if repository.label_exists(&label).await? {
-            let why = format!("Snapshot with name '{label}' already exist in repository");
-            return Err(Failure::fatal(Kind::AlreadyExists, why));
-        }
-        let now = self.inner.clock.now();
-        let uuid = JobUuid::random();
-        let head = |id| new_job::backup(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
-        let build = |id| Job::Backup(Box::new(BackupJob::new(head(id))));
-        self.create(&Request::Backup(request.clone()), build, Vec::new()).await
-    }
-
-    /// RESTORE: checks the request against the snapshot and the tables, claims the database, and starts the job.
-    ///
-    /// # Errors
-    /// The refusals of RESTORE; nothing is left of a refused request.
-    pub async fn restore(&self, request: RestoreRequest) -> Result<JobStarted, Failure> {
-        let properties = RestoreProperties::parse(&request.properties)?;
-        let label: Label = request.label.parse()?;
-        let into = request.into.clone().unwrap_or_else(|| request.database.clone());
-        self.check_slot(&into)?;
-        let (_, plan) = self.inner.asks.map(&request, &properties).await?;
-        let now = self.inner.clock.now();
-        let uuid = JobUuid::random();
-        let head =
-            |id| new_job::restore(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
-        let build = |id| Job::Restore(Box::new(RestoreJob::new(head(id))));
-        self.create(&Request::Restore(request.clone()), build, plan.notices).await
-    }
-
-    /// Answers a busy database before anything expensive is looked at; the claim itself decides.
-    fn check_slot(&self, database: &str) -> Result<(), Failure> {
-        let busy = self.running().values().map(Running::view).find(|view| view.database == database && !view.ended);
-        busy.map_or(Ok(()), |view| Err(slot_taken(database, view.id)))
-    }
-
-    async fn create(
-        &self,
-        request: &Request,
-        build: impl Fn(JobId) -> Job + Send + Sync,
-        notices: Vec<String>,
-    ) -> Result<JobStarted, Failure> {
-        match self.inner.records.create(request, &build).await? {
-            (Claim::Stored, Some(job)) => {
-                let started = JobStarted { id: job.id(), uuid: job.uuid(), notices };
-                self.run(job);
-                Ok(started)
-            }
-            (Claim::SlotTaken(holder), _) => Err(slot_taken(build(holder).database(), holder)),
-            (Claim::LabelTaken(holder), _) => {
-                let job = build(holder);
-                let label = job.label();
-                let why =
-                    format!("Snapshot with name '{label}' already exist in repository: job {holder} is making it");
-                Err(Failure::fatal(Kind::AlreadyExists, why))
-            }
-            (Claim::Stored, None) => Err(Failure::fatal(Kind::Internal, "a job was stored and not given back")),
-        }
-    }
-
-    /// CANCEL: answers when the wish is stored, with the job's number.
-    ///
-    /// # Errors
-    /// `No backup job is currently running`, or `Job with label L can not be cancelled. state: S`.
-    pub async fn cancel(&self, request: &CancelRequest, by: &str) -> Result<JobId, Failure> {
-        let fits = |view: &JobView| {
-            view.kind == request.kind
-                && view.database == request.database
-                && request.label.as_ref().is_none_or(|label| *label == view.label)
-        };
-        let found = self.running().values().find(|job| fits(&job.view()) && !job.view().ended).cloned();
-        if let Some(job) = found {
-            job.cancel(by).await;
-            return Ok(job.id);
-        }
-        if let Some(label) = &request.label
-            && let Some(view) = self.jobs(Some(request.kind), None).iter().rev().find(|view| fits(view))
-        {
-            let why = format!("Job with label {label} can not be cancelled. state: {}", view.state);
-            return Err(Failure::fatal(Kind::FailedPrecondition, why));
-        }
-        let kind = match request.kind {
-            JobKind::Backup => "backup",
-            JobKind::Restore => "restore",
-        };
-        Err(Failure::fatal(Kind::NotFound, format!("No {kind} job is currently running")))
-    }
-
     /// The jobs of a kind, of one database or of all, newest last.
     #[must_use]
     pub fn jobs(&self, kind: Option<JobKind>, database: Option<&str>) -> Vec<Arc<JobView>> {
@@ -444,27 +342,10 @@ impl Coordinator {
     pub fn watch(&self, id: JobId) -> Option<tokio::sync::watch::Receiver<Arc<JobView>>> {
         self.running().get(&id).map(Running::watch)
     }
-
-    /// DROP REPOSITORY.
-    ///
-    /// # Errors
-    /// `Repository X does not exist`; `Backup or restore job is running on this repository. Can not drop it`.
-    pub async fn drop_repository(&self, name: &str) -> Result<(), Failure> {
-        let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
-        self.inner.repositories.drop_repository(name, busy).await
-    }
 }
 
 fn count_running(running: &BTreeMap<JobId, Running>) {
     metrics::gauge!("tabvault_fe_jobs_running").set(u32::try_from(running.len()).unwrap_or(u32::MAX));
-}
-
-fn slot_taken(database: &str, holder: JobId) -> Failure {
-    let why = format!(
-        "Can only run one backup or restore job of a database at same time: job {holder} is running on database \
-         {database}"
-    );
-    Failure::fatal(Kind::Busy, why)
 }
 
 /// This cluster's identity, made at the first start.

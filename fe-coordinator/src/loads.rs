@@ -89,7 +89,7 @@ impl Coordinator {
     /// Unknown names, a busy partition, what agents say of the directory; nothing of a failed load is visible.
     pub async fn load(&self, request: LoadRequest) -> Result<LoadSummary, Failure> {
         let (inner, local) = (self.inner().clone(), self.local()?.clone());
-        finish(tokio::spawn(async move { load(&inner, &local, &request).await })).await
+        self.to_the_end(async move { load(&inner, &local, &request).await }).await
     }
 
     /// EXPORT: writes the visible files of a table or partition out as the tree they came from.
@@ -99,12 +99,21 @@ impl Coordinator {
     pub async fn export(&self, request: ExportRequest) -> Result<ExportSummary, Failure> {
         self.local()?;
         let inner = self.inner().clone();
-        finish(tokio::spawn(async move { export(&inner, &request).await })).await
+        self.to_the_end(async move { export(&inner, &request).await }).await
     }
-}
 
-async fn finish<T>(work: tokio::task::JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
-    work.await.unwrap_or_else(|error| Err(Failure::fatal(Kind::Internal, format!("the work broke off: {error}"))))
+    /// Runs `work` whether or not the caller waits for it, for as long as this coordinator leads.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let stop = self.inner().stop.clone();
+        match tokio::spawn(stop.run_until_cancelled_owned(work)).await {
+            Ok(Some(result)) => result,
+            Ok(None) => Err(Failure::transient(Kind::Cancelled, "the coordinator stops: ask again when one leads")),
+            Err(error) => Err(Failure::fatal(Kind::Internal, format!("the work broke off: {error}"))),
+        }
+    }
 }
 
 async fn load(inner: &Inner, local: &LocalCatalog, request: &LoadRequest) -> Result<LoadSummary, Failure> {

@@ -56,7 +56,7 @@ pub trait JobStore: Send + Sync + fmt::Debug {
 }
 
 /// Changes that happen together or not at all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// What must stand there: a value, or `None` for nothing.
     pub expect: Vec<(String, Option<Bytes>)>,
@@ -64,6 +64,16 @@ pub struct Transaction {
     pub put: Vec<(String, Bytes)>,
     /// Records to remove; one that is not there is no error.
     pub delete: Vec<String>,
+}
+
+impl fmt::Debug for Transaction {
+    /// Without the values, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expect: Vec<_> = self.expect.iter().map(|(key, value)| (key, value.is_some())).collect();
+        let put: Vec<_> = self.put.iter().map(|(key, _)| key).collect();
+        let Self { delete, .. } = self;
+        f.debug_struct("Transaction").field("expect", &expect).field("put", &put).field("delete", delete).finish()
+    }
 }
 
 /// The answer of [`JobStore::commit`].

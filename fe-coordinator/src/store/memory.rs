@@ -1,6 +1,7 @@
 //! A job store that forgets: for tests and for embedders that try things out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,12 +13,19 @@ use super::check::{check, stale};
 use super::{Committed, JobStore, Result, Transaction};
 
 /// Records in memory. They last as long as the value does; share it by `Arc` to play a restart.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for MemoryStore {
+    /// Without the records, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     epoch: u64,
     records: BTreeMap<String, Bytes>,
