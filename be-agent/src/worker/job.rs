@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::{JobUuid, TaskId};
-use tabvault_common::task::{JobEnd, Task, TaskReport};
+use tabvault_common::task::{JobEnd, Task, TaskKey, TaskReport};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -87,11 +87,24 @@ impl JobLoop {
             older.abort().await;
             self.worker.results.forget_before(self.job, key.task, key.attempt);
         }
+        self.forget_chores();
         match self.start(task) {
             Some(attempt) => {
                 self.tasks.insert(key.task, attempt);
             }
             None => self.worker.results.store(busy(key)),
+        }
+    }
+
+    /// Housekeeping never ends, and would be remembered for ever. Its names are used once: what was acknowledged is
+    /// not sent again.
+    fn forget_chores(&mut self) {
+        if self.job == JobUuid::HOUSEKEEPING {
+            let (job, results) = (self.job, &self.worker.results);
+            self.tasks.retain(|task, attempt| {
+                let key = TaskKey { job, task: *task, attempt: attempt.number };
+                !attempt.ended.is_finished() || results.waits(&key)
+            });
         }
     }
 

@@ -59,6 +59,11 @@ impl Results {
         true
     }
 
+    /// Whether the report of `key` waits to be acknowledged.
+    pub(crate) fn waits(&self, key: &TaskKey) -> bool {
+        self.locked().reports.contains_key(key)
+    }
+
     /// The coordinator has stored this report.
     pub(crate) fn acknowledge(&self, key: &TaskKey) {
         self.locked().reports.remove(key);
