@@ -6,4 +6,5 @@ pub mod binary;
 pub mod checks;
 pub mod cluster;
 pub mod crash;
+pub mod processes;
 pub mod tree;

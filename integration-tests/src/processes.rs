@@ -1,0 +1,131 @@
+//! Real processes beside a test: the program's servers, and an S3 server. Each ends with the test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::binary::program;
+use crate::cluster::free_address;
+
+/// Polls of 50 milliseconds that a process has to become ready: a minute.
+const PATIENCE: usize = 1200;
+
+/// A server of the program, killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// `host:port` of its gRPC.
+    pub address: String,
+}
+
+impl Server {
+    /// `tabvault broker`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn broker() -> Self {
+        Self::start(["broker", "--grpc", "127.0.0.1:0"])
+    }
+
+    /// Starts a server and returns when it says that it is ready.
+    ///
+    /// # Panics
+    /// If it ends before.
+    #[must_use]
+    pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(program());
+        command.args(["--log", "error"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start tabvault");
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is ours"));
+        stdout.read_line(&mut said).expect("read what it says");
+        let address = said.split("gRPC ").nth(1).and_then(|rest| rest.split([',', '\n']).next());
+        let Some(address) = address.map(str::to_owned) else { panic!("{command:?} is not ready: {said}") };
+        Self { child, address }
+    }
+
+    /// Kills it.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill a server");
+        self.child.wait().expect("wait for a server");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Errors mean that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The secret key that no message may show.
+pub const SECRET: &str = "verysecretkey";
+
+/// An S3 server: moto, with the bucket `bucket`.
+#[derive(Debug)]
+pub struct Moto {
+    child: Child,
+    /// Its endpoint.
+    pub endpoint: String,
+}
+
+impl Moto {
+    /// Starts one on a port of its own.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As [`Moto::start`], with these environment variables.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let child = Command::new("moto_server")
+            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("moto_server does not start ({error}): pip install 'moto[server]'"));
+        let moto = Self { child, endpoint: format!("http://{address}") };
+        for _ in 0..PATIENCE {
+            if let Ok(connection) = TcpStream::connect(address) {
+                let answer = ask(connection, "PUT /bucket").expect("ask moto");
+                assert!(answer.starts_with("HTTP/1.1 200"), "moto makes no bucket: {answer}");
+                return moto;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("moto_server does not listen at {address}");
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // Errors mean that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An unsigned request.
+fn ask(mut connection: TcpStream, what: &str) -> std::io::Result<String> {
+    let request = format!("{what} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer)
+}
