@@ -210,6 +210,10 @@ async fn export(inner: &Inner, request: &ExportRequest) -> Result<ExportSummary,
     let cut = inner.catalog.cut(&request.database).await?;
     let table = cut.tables.iter().find(|table| table.def.name == request.table);
     let table = table.ok_or_else(|| Failure::fatal(Kind::NotFound, format!("Unknown table '{}'", request.table)))?;
+    // A new table shows its partitions when the restore has published them.
+    if table.state == TableState::Restore && table.partitions.is_empty() {
+        return Err(in_restore(&request.table));
+    }
     let wanted = |p: &&CutPartition| request.partition.as_ref().is_none_or(|name| *name == p.def.name);
     let partitions: Vec<&CutPartition> = table.partitions.iter().filter(wanted).collect();
     if let (true, Some(name)) = (partitions.is_empty(), &request.partition) {
@@ -272,11 +276,7 @@ fn readable(
         return Ok(replica.backend);
     }
     Err(match (state, covering.next()) {
-        (TableState::Restore, None) => {
-            let why =
-                format!("Table {table}'s state is not NORMAL: RESTORE. It can be read when the restore has ended");
-            Failure::fatal(Kind::FailedPrecondition, why)
-        }
+        (TableState::Restore, None) => in_restore(table),
         (_, Some(replica)) => {
             let why = format!("tablet {} of table {table}: backend {} is not alive", info.tablet, replica.backend);
             Failure::transient(Kind::Unreachable, why)
@@ -286,6 +286,11 @@ fn readable(
             Failure::fatal(Kind::FailedPrecondition, why)
         }
     })
+}
+
+fn in_restore(table: &str) -> Failure {
+    let why = format!("Table {table}'s state is not NORMAL: RESTORE. It can be read when the restore has ended");
+    Failure::fatal(Kind::FailedPrecondition, why)
 }
 
 fn odd(backend: BackendId, result: &TaskResult) -> Failure {
