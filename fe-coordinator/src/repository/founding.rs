@@ -52,7 +52,14 @@ pub(super) struct Founded {
 impl Founding<'_> {
     /// Finds the repository at the root of `storage`, or founds it.
     pub(super) async fn find_or_found(self, storage: &dyn Storage) -> Result<Founded> {
-        let found = read_repo_info(storage).await?;
+        let found = match read_repo_info(storage).await {
+            Err(damaged) if damaged.kind == Kind::Corrupt => {
+                // A service that says yes to everything is no storage; the probe tells it from a damaged repository.
+                probe(storage, "", self.read_only).await?;
+                return Err(damaged);
+            }
+            found => found?,
+        };
         self.refuse_missing(found.as_ref(), storage.location())?;
         let conditional_writes = probe(storage, "", self.read_only).await?.conditional_writes;
         let info = match found {
