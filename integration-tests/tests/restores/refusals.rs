@@ -3,7 +3,7 @@
 use tabvault_common::request::{CreateTableRequest, RestoreRequest, Selection};
 use tabvault_common::schema::{KeyType, PartitionDef, PartitionRange, PartitionValue, Partitioning, TableDef};
 use tabvault_integration_tests::checks;
-use tabvault_integration_tests::cluster::backup_request;
+use tabvault_integration_tests::cluster::{alias, backup_request};
 use tabvault_integration_tests::crash::Side;
 
 use crate::bench::{Bench, some, with};
@@ -131,7 +131,7 @@ async fn a_table_that_is_another_than_the_snapshots() {
         .await;
     bench.refused_items(&[schema, "partitioned by list here, not partitioned in the snapshot"]).await;
     // Beside it there is room.
-    bench.restore(tabvault_integration_tests::cluster::alias("items", "things")).await;
+    bench.restore(alias("items", "things")).await;
     bench.check("shop.things", 4).await;
 }
 
@@ -206,4 +206,20 @@ async fn a_database_that_is_busy() {
     assert_eq!(fe.jobs(None, None).len(), 3, "refused requests leave no job");
     bench.check("shop.items", 4).await;
     bench.check("elsewhere.items", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_nothing_can_have() {
+    let bench = Bench::dropped().await;
+    let table = RestoreRequest { selection: alias("items", "a/b"), ..bench.request.clone() };
+    let database = RestoreRequest { into: Some("x y".to_owned()), ..bench.request.clone() };
+    for (request, words) in [(table, "Incorrect table name 'a/b'"), (database, "Incorrect database name 'x y'")] {
+        let job = bench.cluster.restore(request).await.expect("the catalog is asked by the job");
+        assert_eq!(job.state, "CANCELLED");
+        let status = job.status.as_ref().expect("a cancelled job says why");
+        assert!(status.message.contains(words), "{status}");
+    }
+    assert_eq!(bench.cluster.fe().catalog().databases().await.expect("list the databases"), ["shop"]);
+    assert_eq!(bench.tables("shop").await, Vec::<String>::new());
+    checks::assert_swept(&bench.cluster).await;
 }

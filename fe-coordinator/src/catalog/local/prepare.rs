@@ -9,7 +9,7 @@ use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Restoring, Table, Tablet};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{Result, find, keys};
+use super::{Result, find, keys, validate};
 use crate::catalog::ranges::{self, Span};
 use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
 
@@ -85,7 +85,10 @@ fn open_database(records: &mut Records, job: JobUuid, name: &str) -> Result<(Dat
     let key = keys::database(name);
     let (mut database, made) = match records.get::<Database>(&key)? {
         Some(database) => (database, false),
-        None => (Database { id: records.new_id()?, restores: Vec::new() }, true),
+        None => {
+            validate::name("database", name)?;
+            (Database { id: records.new_id()?, restores: Vec::new() }, true)
+        }
     };
     database.restores.push(job);
     records.put(key, &database)?;
@@ -105,6 +108,7 @@ fn prepare_table(
     let restore = Some(Restoring { job, new: wanted.existing.is_none(), allow_load: request.allow_load });
     let (mut table, present) = match (wanted.existing, there) {
         (None, None) => {
+            validate::name("table", &wanted.def.name)?;
             let id = TableId(records.new_id()?);
             (Table { id, def: wanted.def.clone(), state: TableState::Restore, restore: None }, Vec::new())
         }
