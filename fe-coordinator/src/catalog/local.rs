@@ -46,6 +46,7 @@ mod target;
 mod validate;
 
 pub use load::{LoadPlan, LoadedReplica};
+pub use target::MadeTarget;
 
 /// See the module.
 #[derive(Debug, Clone)]

@@ -1,8 +1,10 @@
 //! Loads.
 
+use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Kind, Retry};
 use tabvault_common::ids::{JobUuid, Version};
+use tabvault_common::request::LoadRequest;
 use tabvault_fe_coordinator::catalog::Catalog;
 use tabvault_fe_coordinator::catalog::conformance::{partition, table};
 
@@ -124,4 +126,36 @@ async fn a_load_into_a_partition_that_is_dropped_meanwhile_is_refused() {
     home.catalog.drop_partition("d", "t", "p").await.unwrap();
     let refusal = home.catalog.commit_load(load, &everywhere(&plan, 1)).await.unwrap_err();
     assert!(refusal.message.contains("dropped meanwhile"), "{refusal}");
+}
+
+#[tokio::test]
+async fn what_was_made_for_a_load_that_failed_goes_again_and_what_was_there_stays() {
+    let home = home().await;
+    let room = backends(3);
+    let new = |database: &str, table: &str| LoadRequest {
+        database: database.to_owned(),
+        table: table.to_owned(),
+        partition: None,
+        source: StorageAccess::direct("file:///nowhere"),
+        create: true,
+        buckets: Some(2),
+        replication_num: Some(1),
+    };
+    let request = new("fresh", "t");
+    let made = home.catalog.ensure_load_target(&request, &room).await.unwrap();
+    home.catalog.undo_load_target(&request, made).await.unwrap();
+    assert_eq!(home.catalog.databases().await.unwrap(), ["d"]);
+
+    let request = new("d", "other");
+    let made = home.catalog.ensure_load_target(&request, &room).await.unwrap();
+    let again = home.catalog.ensure_load_target(&request, &room).await.unwrap();
+    home.catalog.undo_load_target(&request, again).await.unwrap();
+    assert!(home.catalog.table("d", "other").await.is_ok(), "the second load had not made it");
+    let load = JobUuid::random();
+    home.catalog.begin_load(load, "d", "other", None).await.unwrap();
+    home.catalog.undo_load_target(&request, made).await.unwrap();
+    assert!(home.catalog.table("d", "other").await.is_ok(), "somebody loads into it");
+    home.catalog.abort_load(load);
+    home.catalog.undo_load_target(&request, made).await.unwrap();
+    assert!(home.catalog.table("d", "other").await.is_err());
 }

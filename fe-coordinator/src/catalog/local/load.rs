@@ -98,6 +98,11 @@ impl Loads {
         self.running.iter().find(|(_, running)| running.load == load).map(|(partition, running)| (*partition, *running))
     }
 
+    /// Whether a load runs on the partition.
+    pub(super) fn is_running(&self, partition: PartitionId) -> bool {
+        self.running.contains_key(&partition)
+    }
+
     fn end(&mut self, load: JobUuid) {
         self.running.retain(|_, running| running.load != load);
     }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::request::{CreateTableRequest, LoadRequest};
-use tabvault_common::schema::{Column, KeyType, PartitionDef, PartitionRange, PartitionValue, Partitioning, TableDef};
+use tabvault_common::ids::{PartitionId, TableId, Version};
+use tabvault_common::schema::{
+    Column, KeyType, PartitionDef, PartitionRange, PartitionValue, Partitioning, TableDef, ViewDef,
+};
 
-use super::model::Table;
+use super::model::{Database, Partition, Table};
 use super::records::Records;
-use super::{LocalCatalog, Result, ddl, find, keys, load, place};
-use crate::catalog::BackendRoom;
+use super::{LocalCatalog, Result, ddl, find, keys, load, locked, make, place};
+use crate::catalog::{BackendRoom, TableState};
 
 /// Buckets of what a load makes and nobody gave a number for.
 const DEFAULT_BUCKETS: u32 = 4;
@@ -30,10 +33,84 @@ impl LocalCatalog {
     /// `NotFound` for what is not there and may not be made; `InvalidArgument` if a partition must be named and is not;
     /// `FailedPrecondition` for a new partition of a table that loads did not make or that is in a restore;
     /// `ResourceExhausted` for too few hosts.
-    pub async fn ensure_load_target(&self, request: &LoadRequest, backends: &[BackendRoom]) -> Result<()> {
+    ///
+    /// Answers with what it made, for [`LocalCatalog::undo_load_target`].
+    pub async fn ensure_load_target(&self, request: &LoadRequest, backends: &[BackendRoom]) -> Result<MadeTarget> {
         let (request, backends, now) = (request.clone(), backends.to_vec(), self.now());
-        self.change(move |records| ensure(records, &request, &backends, now)).await
+        self.change(move |records| {
+            let before = look(records, &request)?;
+            ensure(records, &request, &backends, now)?;
+            let after = look(records, &request)?;
+            Ok(MadeTarget {
+                database: before.0.is_none(),
+                table: after.1.filter(|_| before.1.is_none()),
+                partition: after.2.filter(|_| before.2.is_none()),
+            })
+        })
+        .await
     }
+
+    /// Takes back what [`LocalCatalog::ensure_load_target`] made for a load that failed, as far as nobody has used it:
+    /// what holds data by now, or is being loaded into, stays.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub async fn undo_load_target(&self, request: &LoadRequest, made: MadeTarget) -> Result<()> {
+        let (request, memory) = (request.clone(), std::sync::Arc::clone(&self.memory));
+        self.change(move |records| {
+            let unused = |partition: &Partition| {
+                partition.version == Version::INITIAL && !locked(&memory).loads.is_running(partition.id)
+            };
+            undo(records, &request, made, unused)
+        })
+        .await
+    }
+}
+
+/// What a load had to make before it could begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeTarget {
+    database: bool,
+    table: Option<TableId>,
+    partition: Option<PartitionId>,
+}
+
+/// The database, table and partition that a load goes into, as far as they are there.
+fn look(records: &Records, request: &LoadRequest) -> Result<(Option<()>, Option<TableId>, Option<PartitionId>)> {
+    let Some(database) = records.get::<Database>(&keys::database(&request.database))? else {
+        return Ok((None, None, None));
+    };
+    let Some(table) = records.get::<Table>(&keys::table(database.id, &request.table))? else {
+        return Ok((Some(()), None, None));
+    };
+    let partition = load::target(records, &table, request.partition.as_deref()).ok();
+    Ok((Some(()), Some(table.id), partition.map(|partition| partition.id)))
+}
+
+fn undo(
+    records: &mut Records,
+    request: &LoadRequest,
+    made: MadeTarget,
+    unused: impl Fn(&Partition) -> bool,
+) -> Result<()> {
+    let Some(database) = records.get::<Database>(&keys::database(&request.database))? else { return Ok(()) };
+    let table = records.get::<Table>(&keys::table(database.id, &request.table))?;
+    if let Some(table) = table.filter(|table| table.state == TableState::Normal) {
+        let partitions = find::partitions(records, &table)?;
+        if made.table == Some(table.id) && partitions.iter().all(&unused) {
+            make::drop_table(records, &database, &table)?;
+        } else if let Some(partition) =
+            partitions.iter().find(|partition| made.partition == Some(partition.id) && unused(partition))
+        {
+            make::drop_partition(records, table.id, partition)?;
+        }
+    }
+    let empty = records.list::<Table>(&keys::tables(database.id))?.is_empty()
+        && records.list::<ViewDef>(&keys::views(database.id))?.is_empty();
+    if made.database && empty && database.restores.is_empty() {
+        records.delete(keys::database(&request.database));
+    }
+    Ok(())
 }
 
 fn ensure(records: &mut Records, request: &LoadRequest, backends: &[BackendRoom], now: Time) -> Result<()> {
