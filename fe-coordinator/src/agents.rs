@@ -9,7 +9,7 @@
 //! Only a backend's identity and the incarnation of its agent are durable. Everything else is rebuilt: a job that
 //! resumes dispatches its tasks again, an agent that attaches is sent again what it had not reported.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ mod windows;
 /// What the registry tells whoever runs tasks.
 #[derive(Debug)]
 pub enum TaskEvent {
-    /// The backend has room for this task: build it and [`Agents::deliver`] it.
-    Wanted(TaskId),
+    /// The backend has room for this task: build it and [`Agents::deliver`] it, or [`Agents::forget`] it.
+    Wanted(BackendId, TaskId),
     /// An agent reports; acknowledged by answering once the report is stored.
     Reported(TaskReport, oneshot::Sender<()>),
     /// How far a task is.
@@ -85,7 +85,11 @@ struct Backend {
     attachments: u64,
     declared_dead: bool,
     queue: VecDeque<(JobUuid, TaskId)>,
-    sent: BTreeSet<(JobUuid, TaskId)>,
+    /// What the window holds, each with the attempt that was sent; 0 while the task is being built.
+    sent: BTreeMap<(JobUuid, TaskId), u32>,
+    /// Reports that are being stored. While the job store takes its time the agent's stream is not read, which is no
+    /// silence of the agent's.
+    storing: u32,
 }
 
 impl Agents {
@@ -165,7 +169,7 @@ impl Agents {
             backend.declared_dead = false;
             backend.stream = Some((backend.attachments, sender));
             let again = std::mem::take(&mut backend.sent);
-            for task in again.into_iter().rev() {
+            for task in again.into_keys().rev() {
                 backend.queue.push_front(task);
             }
             let number = backend.attachments;
@@ -212,20 +216,28 @@ impl Agents {
     /// Takes a report to the one who sent the task. The answer comes when it is stored; a report that nobody waits for
     /// is answered at once.
     pub async fn reported(&self, backend: BackendId, report: TaskReport) {
-        let name = (report.key.job, report.key.task);
+        let key = report.key;
         let source = {
             let mut state = self.state();
             if let Some(backend) = state.backends.get_mut(&backend) {
-                backend.sent.remove(&name);
+                // A late report of an earlier attempt does not answer the one that was sent since.
+                let name = (key.job, key.task);
+                if backend.sent.get(&name).is_some_and(|sent| (1..=key.attempt).contains(sent)) {
+                    backend.sent.remove(&name);
+                }
+                backend.storing += 1;
             }
-            state.sources.get(&report.key.job).cloned()
+            state.sources.get(&key.job).cloned()
         };
-        let key = report.key;
         if let Some(source) = source {
             let (stored, heard) = oneshot::channel();
             if source.send(TaskEvent::Reported(report, stored)).await.is_ok() && heard.await.is_err() {
                 tracing::debug!(%key, "the job ended before it took the report");
             }
+        }
+        if let Some(backend) = self.state().backends.get_mut(&backend) {
+            backend.storing = backend.storing.saturating_sub(1);
+            backend.last_heard = Some(self.clock.now());
         }
         self.send(backend, ToAgent::Acknowledge(key));
         self.pump.notify_one();
@@ -238,9 +250,14 @@ impl Agents {
         }
     }
 
-    /// From now on events for `job` go to `source`.
+    /// From now on events for `job` go to `source`; first of all, which backends do not answer already.
     pub fn register(&self, job: JobUuid, source: mpsc::Sender<TaskEvent>) {
-        self.state().sources.insert(job, source);
+        let mut state = self.state();
+        for (id, _) in state.backends.iter().filter(|(_, backend)| backend.declared_dead) {
+            // What does not fit is only not explained to whoever waits for that backend.
+            let _ = source.try_send(TaskEvent::Dead(*id));
+        }
+        state.sources.insert(job, source);
     }
 
     /// Whether somebody runs tasks under this name.

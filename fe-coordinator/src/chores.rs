@@ -116,13 +116,15 @@ impl Chores {
 
     async fn take(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Wanted(task) => {
-                if let Some(chore) = self.running.get(&task) {
+            TaskEvent::Wanted(backend, task) => match self.running.get(&task) {
+                Some(chore) => {
                     let key = TaskKey { job: JobUuid::HOUSEKEEPING, task, attempt: 1 };
                     let task = Task { key, epoch: self.agents.epoch(), body: chore.body.clone() };
                     self.agents.deliver(chore.backend, task);
                 }
-            }
+                // Given up when the backend did not answer.
+                None => self.agents.forget(backend, JobUuid::HOUSEKEEPING, task),
+            },
             TaskEvent::Reported(report, stored) => {
                 let Some(chore) = self.running.remove(&report.key.task) else {
                     let _ = stored.send(());

@@ -83,13 +83,10 @@ impl Running {
         self.view.clone()
     }
 
-    /// Asks the job to end; answers when the wish is stored.
-    pub(crate) async fn cancel(&self, by: &str) {
+    /// Asks the job to end; answers when the wish is stored, or with `false` when the job's runner stopped before.
+    pub(crate) async fn cancel(&self, by: &str) -> bool {
         let (stored, heard) = oneshot::channel();
-        if self.cancel.send((by.to_owned(), stored)).await.is_ok() {
-            // An error means that the job ended before it took the wish.
-            let _ = heard.await;
-        }
+        self.cancel.send((by.to_owned(), stored)).await.is_ok() && heard.await.is_ok()
     }
 }
 
@@ -206,8 +203,8 @@ impl Runner {
 
     async fn on_task_event(&mut self, event: TaskEvent) -> Option<Event> {
         match event {
-            TaskEvent::Wanted(task) => {
-                self.deliver(task).await;
+            TaskEvent::Wanted(backend, task) => {
+                self.deliver(backend, task).await;
                 None
             }
             TaskEvent::Progress(progress) => {
@@ -237,20 +234,17 @@ impl Runner {
     }
 
     /// Builds a task and sends it. One that cannot be built now is reported as failed, so that it is tried again.
-    async fn deliver(&mut self, task: TaskId) {
+    async fn deliver(&mut self, backend: BackendId, task: TaskId) {
         let epoch = self.context.agents.epoch();
         match self.context.repositories.access(self.job.repository()).await {
             Ok(access) => match self.job.task(task, epoch, access) {
                 Some((backend, task)) => self.context.agents.deliver(backend, task),
-                None => {
-                    if let Some((backend, _)) = self.job.attempt(task) {
-                        self.context.agents.forget(backend, self.job.uuid(), task);
-                    }
-                }
+                // Its row may be gone altogether, taken from another replica meanwhile.
+                None => self.context.agents.forget(backend, self.job.uuid(), task),
             },
             Err(failure) => {
-                if let Some((backend, attempt)) = self.job.attempt(task) {
-                    self.context.agents.forget(backend, self.job.uuid(), task);
+                self.context.agents.forget(backend, self.job.uuid(), task);
+                if let Some((_, attempt)) = self.job.attempt(task) {
                     self.own.push_back(Event::Reported { task, attempt, outcome: Err(failure) });
                 }
             }

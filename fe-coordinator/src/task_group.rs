@@ -73,11 +73,14 @@ impl TaskGroup {
 
     async fn take(&self, members: &mut BTreeMap<TaskId, Member>, event: TaskEvent) -> Result<(), Failure> {
         match event {
-            TaskEvent::Wanted(task) => {
-                if let Some(member) = members.get(&task) {
-                    let key = TaskKey { job: self.job, task, attempt: member.attempt };
-                    let task = Task { key, epoch: self.agents.epoch(), body: member.body.clone() };
-                    self.agents.deliver(member.backend, task);
+            TaskEvent::Wanted(backend, task) => {
+                match members.get(&task) {
+                    Some(member) => {
+                        let key = TaskKey { job: self.job, task, attempt: member.attempt };
+                        let task = Task { key, epoch: self.agents.epoch(), body: member.body.clone() };
+                        self.agents.deliver(member.backend, task);
+                    }
+                    None => self.agents.forget(backend, self.job, task),
                 }
                 Ok(())
             }
@@ -111,7 +114,8 @@ impl TaskGroup {
             }
             TaskEvent::Dead(backend) => {
                 let waiting = members.values().any(|member| member.backend == backend && member.result.is_none());
-                if waiting { Err(silent(backend)) } else { Ok(()) }
+                // It may have come back since this was said.
+                if waiting && !self.agents.is_alive(backend) { Err(silent(backend)) } else { Ok(()) }
             }
         }
     }

@@ -5,6 +5,9 @@ use tabvault_common::task::{JobEnd, Task};
 
 use super::{Agents, TaskEvent, ToAgent};
 
+#[cfg(test)]
+mod tests;
+
 /// Most tasks sent to one backend and not reported.
 const WINDOW: usize = 32;
 
@@ -24,6 +27,10 @@ impl Agents {
 
     /// Sends a task that was wanted.
     pub fn deliver(&self, backend: BackendId, task: Task) {
+        let name = (task.key.job, task.key.task);
+        if let Some(sent) = self.state().backends.get_mut(&backend).and_then(|backend| backend.sent.get_mut(&name)) {
+            *sent = task.key.attempt;
+        }
         self.send(backend, ToAgent::Task(Box::new(task)));
     }
 
@@ -42,7 +49,7 @@ impl Agents {
             state.sources.remove(&job);
             for backend in state.backends.values_mut() {
                 backend.queue.retain(|(j, _)| *j != job);
-                backend.sent.retain(|(j, _)| *j != job);
+                backend.sent.retain(|(j, _), _| *j != job);
             }
             state.backends.keys().copied().collect()
         };
@@ -79,7 +86,7 @@ impl Agents {
         while let Some((job, task)) = self.next_wanted(backend) {
             let source = self.state().sources.get(&job).cloned();
             let told = match source {
-                Some(source) => source.send(TaskEvent::Wanted(task)).await.is_ok(),
+                Some(source) => source.send(TaskEvent::Wanted(backend, task)).await.is_ok(),
                 None => false,
             };
             if !told {
@@ -95,7 +102,7 @@ impl Agents {
             return None;
         }
         let next = backend.queue.pop_front()?;
-        backend.sent.insert(next);
+        backend.sent.insert(next, 0);
         Some(next)
     }
 
@@ -107,7 +114,7 @@ impl Agents {
             let mut dead = Vec::new();
             for (id, backend) in &mut state.backends {
                 let silent = backend.last_heard.is_none_or(|heard| heard.after(self.patience) <= now);
-                if silent && !backend.declared_dead {
+                if silent && backend.storing == 0 && !backend.declared_dead {
                     backend.stream = None;
                     backend.declared_dead = true;
                     dead.push(*id);
