@@ -31,6 +31,19 @@ async fn the_memory_store_keeps_the_promises() {
     conformance::all(&MemoryStore::new()).await.unwrap();
 }
 
+#[tokio::test]
+async fn no_value_is_shown_for_debugging() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores: [&dyn JobStore; 2] = [&MemoryStore::new(), &open(dir.path())];
+    let change = put(&[("repository/r".to_owned(), Bytes::from_static(b"hunter2"))]);
+    assert!(!format!("{change:?}").contains("hunter2"));
+    for store in stores {
+        let epoch = store.lead().await.unwrap();
+        store.commit(epoch, change.clone()).await.unwrap();
+        assert!(!format!("{store:?}").contains("hunter2"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_directory_store_keeps_the_promises() {
     let dir = tempfile::tempdir().unwrap();
