@@ -103,7 +103,7 @@ impl Coordinator {
     }
 
     /// Runs `work` whether or not the caller waits for it, for as long as this coordinator leads.
-    async fn to_the_end<T: Send + 'static>(
+    pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {

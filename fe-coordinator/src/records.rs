@@ -153,6 +153,11 @@ impl Records {
         }
     }
 
+    /// The job that occupies a database.
+    pub(crate) async fn occupant(&self, database: &str) -> Result<Option<JobId>, Failure> {
+        self.holder(&slot(database)).await
+    }
+
     async fn holder(&self, key: &str) -> Result<Option<JobId>, Failure> {
         self.store.get(key).await?.map(|value| decode(key, &value)).transpose()
     }

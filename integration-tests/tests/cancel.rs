@@ -91,6 +91,16 @@ impl Bench {
         assert_eq!(self.visible(label).await, 1);
     }
 
+    async fn wait_visible(&self, label: &str) {
+        for _ in 0..3000 {
+            if self.visible(label).await == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no snapshot {label}: {:#?}", self.cluster.fe().jobs(None, None));
+    }
+
     async fn visible(&self, label: &str) -> usize {
         self.cluster.snapshots("repo").await.iter().filter(|snapshot| snapshot.label == label).count()
     }
@@ -225,6 +235,45 @@ async fn an_unreachable_repository_does_not_keep_a_backup_from_being_cancelled()
     gate.open();
     let job = bench.cluster.backup("shop", "unreachable", "repo").await.expect("label and database are free");
     checks::assert_finished(&job);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_only_waits_for_its_tombstone_leaves_its_database_to_others() {
+    let bench = Bench::new().await;
+    let info = bench.crash.hold("storage create __ss_first/", Side::Before);
+    let first = bench.begin_backup("first").await;
+    info.reached().await;
+    let tombstone = bench.crash.hold("storage create __ss_first/", Side::Before);
+    bench.cancel(JobKind::Backup).await;
+    tombstone.reached().await;
+    assert_eq!(bench.state(first), "UPLOAD_INFO");
+
+    checks::assert_finished(&bench.cluster.backup("shop", "second", "repo").await.expect("the database is free"));
+    let gate = bench.be_faults.block(Op::Put, "__data/");
+    let third = bench.begin_backup("third").await;
+    gate.reached().await;
+    bench.cancel(JobKind::Backup).await;
+    assert_eq!(bench.ended(third).await.state, "CANCELLED", "the wish is about the job that runs");
+    gate.open();
+
+    tombstone.release();
+    assert_eq!(bench.ended(first).await.state, "CANCELLED");
+    info.release();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_whose_caller_goes_away_while_it_is_stored_runs_all_the_same() {
+    let bench = Bench::new().await;
+    let hold = bench.crash.hold("+slot/shop", Side::After);
+    let fe = bench.cluster.fe().clone();
+    let caller = tokio::spawn(async move { fe.backup(backup_request("shop", "label", "repo")).await });
+    hold.reached().await;
+    caller.abort();
+    assert!(caller.await.is_err_and(|error| error.is_cancelled()));
+    hold.release();
+    bench.wait_visible("label").await;
+    let job = bench.cluster.fe().jobs(Some(JobKind::Backup), None).pop().expect("it is shown");
+    assert_eq!(bench.ended(job.id).await.state, "FINISHED");
 }
 
 /// How a restore is held, by the state it is then in.

@@ -12,7 +12,6 @@ use crate::job::any::Job;
 use crate::job::backup::BackupJob;
 use crate::job::restore::RestoreJob;
 use crate::records::{Claim, Request};
-use crate::runner::Running;
 
 impl Coordinator {
     /// BACKUP: checks the request, claims label and database, and starts the job.
@@ -24,17 +23,17 @@ impl Coordinator {
         let label: Label = request.label.parse()?;
         let repository = self.inner.repositories.open(&request.repository).await?;
         repository.writable()?;
-        self.check_slot(&request.database)?;
+        self.check_slot(&request.database).await?;
         self.inner.asks.cut(&request).await?;
         if repository.label_exists(&label).await? {
             let why = format!("Snapshot with name '{label}' already exist in repository");
             return Err(Failure::fatal(Kind::AlreadyExists, why));
         }
-        let now = self.inner.clock.now();
-        let uuid = JobUuid::random();
-        let head = |id| new_job::backup(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
-        let build = |id| Job::Backup(Box::new(BackupJob::new(head(id))));
-        self.create(&Request::Backup(request.clone()), build, Vec::new()).await
+        let (uuid, cluster, now) = (JobUuid::random(), self.inner.cluster, self.inner.clock.now());
+        let asked = Request::Backup(request.clone());
+        let head = move |id| new_job::backup(id, uuid, cluster, &request, label.clone(), properties.clone(), now);
+        let build = move |id| Job::Backup(Box::new(BackupJob::new(head(id))));
+        self.create(asked, build, Vec::new()).await
     }
 
     /// RESTORE: checks the request against the snapshot and the tables, claims the database, and starts the job.
@@ -45,29 +44,40 @@ impl Coordinator {
         let properties = RestoreProperties::parse(&request.properties)?;
         let label: Label = request.label.parse()?;
         let into = request.into.clone().unwrap_or_else(|| request.database.clone());
-        self.check_slot(&into)?;
+        self.check_slot(&into).await?;
         let (_, plan) = self.inner.asks.map(&request, &properties).await?;
-        let now = self.inner.clock.now();
-        let uuid = JobUuid::random();
-        let head =
-            |id| new_job::restore(id, uuid, self.inner.cluster, &request, label.clone(), properties.clone(), now);
-        let build = |id| Job::Restore(Box::new(RestoreJob::new(head(id))));
-        self.create(&Request::Restore(request.clone()), build, plan.notices).await
+        let (uuid, cluster, now) = (JobUuid::random(), self.inner.cluster, self.inner.clock.now());
+        let asked = Request::Restore(request.clone());
+        let head = move |id| new_job::restore(id, uuid, cluster, &request, label.clone(), properties.clone(), now);
+        let build = move |id| Job::Restore(Box::new(RestoreJob::new(head(id))));
+        self.create(asked, build, plan.notices).await
     }
 
     /// Answers a busy database before anything expensive is looked at; the claim itself decides.
-    fn check_slot(&self, database: &str) -> Result<(), Failure> {
-        let busy = self.running().values().map(Running::view).find(|view| view.database == database && !view.ended);
-        busy.map_or(Ok(()), |view| Err(slot_taken(database, view.id)))
+    async fn check_slot(&self, database: &str) -> Result<(), Failure> {
+        let busy = self.inner.records.occupant(database).await?;
+        busy.map_or(Ok(()), |holder| Err(slot_taken(database, holder)))
     }
 
+    /// Stores a job and runs it, also when the caller goes away in between: a stored job that nobody runs would occupy
+    /// its database until the next leadership.
     async fn create(
         &self,
-        request: &Request,
-        build: impl Fn(JobId) -> Job + Send + Sync,
+        request: Request,
+        build: impl Fn(JobId) -> Job + Send + Sync + 'static,
         notices: Vec<String>,
     ) -> Result<JobStarted, Failure> {
-        match self.inner.records.create(request, &build).await? {
+        let this = self.clone();
+        self.to_the_end(async move { this.store_and_run(&request, &build, notices).await }).await
+    }
+
+    async fn store_and_run(
+        &self,
+        request: &Request,
+        build: &(impl Fn(JobId) -> Job + Send + Sync),
+        notices: Vec<String>,
+    ) -> Result<JobStarted, Failure> {
+        match self.inner.records.create(request, build).await? {
             (Claim::Stored, Some(job)) => {
                 let started = JobStarted { id: job.id(), uuid: job.uuid(), notices };
                 self.run(job);
@@ -95,10 +105,15 @@ impl Coordinator {
                 && view.database == request.database
                 && request.label.as_ref().is_none_or(|label| *label == view.label)
         };
-        let found = self.running().values().find(|job| fits(&job.view()) && !job.view().ended).cloned();
-        if let Some(job) = found {
-            job.cancel(by).await;
+        // The newest: an earlier one may still wait for a repository to take its tombstone.
+        let found = self.running().values().rev().find(|job| fits(&job.view()) && !job.view().ended).cloned();
+        if let Some(job) = found
+            && (job.cancel(by).await || job.view().ended)
+        {
             return Ok(job.id);
+        } else if self.inner.stop.is_cancelled() {
+            let why = "the coordinator stops: cancel again when one leads";
+            return Err(Failure::transient(Kind::Cancelled, why));
         }
         if let Some(label) = &request.label
             && let Some(view) = self.jobs(Some(request.kind), None).iter().rev().find(|view| fits(view))
