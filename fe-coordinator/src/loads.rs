@@ -119,7 +119,23 @@ impl Coordinator {
 async fn load(inner: &Inner, local: &LocalCatalog, request: &LoadRequest) -> Result<LoadSummary, Failure> {
     let id = JobUuid::random();
     inner.agents.gathered().await;
-    local.ensure_load_target(request, &inner.agents.room()).await?;
+    let made = local.ensure_load_target(request, &inner.agents.room()).await?;
+    let result = load_into(inner, local, request, id).await;
+    if result.is_err()
+        && let Err(failure) = local.undo_load_target(request, made).await
+    {
+        tracing::warn!(load = %id, "remove what was made for the load: {failure}");
+    }
+    inner.chores.due.notify_one();
+    result
+}
+
+async fn load_into(
+    inner: &Inner,
+    local: &LocalCatalog,
+    request: &LoadRequest,
+    id: JobUuid,
+) -> Result<LoadSummary, Failure> {
     let partition = request.partition.as_deref();
     let plan = local.begin_load(id, &request.database, &request.table, partition).await?;
     let mut group = TaskGroup::new(inner.agents.clone(), inner.clock.clone(), id);
@@ -132,7 +148,6 @@ async fn load(inner: &Inner, local: &LocalCatalog, request: &LoadRequest) -> Res
     if result.is_err() {
         local.abort_load(id);
     }
-    inner.chores.due.notify_one();
     result
 }
 

@@ -222,6 +222,9 @@ fn directories_that_cannot_be_loaded_or_written() {
     tree::write(&Path::new(&full).join("mine"), b"mine");
     bench.refuses(&[
         (&["load", "shop.files", &missing], FAILED, &[&missing, "there is no such directory"]),
+        (&["load", "new.new", &missing], FAILED, &[&missing, "there is no such directory"]),
+        (&["load", "shop.new", &missing], FAILED, &[&missing, "there is no such directory"]),
+        (&["load", "shop.parts/new", &missing], FAILED, &[&missing, "there is no such directory"]),
         (&["load", "shop.files", "no/such/dir"], FAILED, &["/no/such/dir", "there is no such directory"]),
         (&["load", "shop.files", &fifo], FAILED, &[&fifo, "directory"]),
         (&["load", "shop.files", &file], FAILED, &[&file, "directory"]),
