@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tabvault_common::clock::Clock;
-use tabvault_common::failure::{Failure, Retry};
+use tabvault_common::failure::{Failure, Kind, Retry};
 
 use crate::pieces;
 use crate::rng::Rng;
@@ -147,7 +147,11 @@ impl Reading {
                 let end = match self.end {
                     Some(end) => end,
                     // Where the whole object was wanted, its size was never asked for.
-                    None => self.storage.inner.stat(&self.path).await?.map_or(self.next, |meta| meta.size),
+                    None => {
+                        let meta = self.storage.inner.stat(&self.path).await?;
+                        let gone = || format!("read {}: it was removed while it was read", self.path);
+                        meta.ok_or_else(|| Failure::fatal(Kind::NotFound, gone()))?.size
+                    }
                 };
                 let rest = self.next..end;
                 if rest.end < rest.start {

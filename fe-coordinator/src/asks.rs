@@ -74,7 +74,13 @@ impl Asks {
                 Ok(Answer::Done)
             }
             Ask::RemoveIntent => {
-                let repository = self.repositories.open(&job.head.repository).await?;
+                let repository = match self.repositories.open(&job.head.repository).await {
+                    // Who drops a repository leaves what is in it to others.
+                    Err(failure) if failure.kind == Kind::NotFound && failure.retry == Retry::Never => {
+                        return Ok(Answer::Done);
+                    }
+                    opened => opened?,
+                };
                 repository.remove_intent(job.head.uuid).await?;
                 Ok(Answer::Done)
             }

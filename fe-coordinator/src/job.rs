@@ -170,9 +170,16 @@ pub struct AskAgain {
 /// Most bytes of a message that is kept with a row or a head, so that each fits into one record of the job store.
 const MAX_MESSAGE: usize = 2048;
 
+/// As [`MAX_MESSAGE`], for questions that failed: a head may keep one for each partition that is planned again.
+const MAX_ASK_MESSAGE: usize = 256;
+
 /// The message as it is kept: cut where it is too long for a record.
 fn kept(message: &str) -> String {
-    let mut end = message.len().min(MAX_MESSAGE);
+    within(message, MAX_MESSAGE)
+}
+
+fn within(message: &str, most: usize) -> String {
+    let mut end = message.len().min(most);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
@@ -204,7 +211,7 @@ impl Asking {
         let failures = 1 + self.0.iter().find(|again| again.ask == ask).map_or(0, |again| again.failures);
         self.answered(ask);
         let at = now.after(backoff(failures));
-        self.0.push(AskAgain { ask, failures, at, waiting: true, error: kept(&error.message) });
+        self.0.push(AskAgain { ask, failures, at, waiting: true, error: within(&error.message, MAX_ASK_MESSAGE) });
     }
 
     /// Whether the question failed and is not being asked at present.

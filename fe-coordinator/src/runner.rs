@@ -13,9 +13,11 @@
 //! cases the job stays as it is stored.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobId, TaskId};
@@ -315,9 +317,12 @@ impl Runner {
                 Effect::EndOnAgents(end) => self.context.agents.end(self.job.uuid(), Some(*end)),
                 Effect::Ask(ask) => {
                     let (asks, ask) = (self.context.asks.clone(), *ask);
-                    let question = asks.prepare(&self.job, ask);
+                    let question = AssertUnwindSafe(asks.prepare(&self.job, ask)).catch_unwind();
                     let span = tracing::info_span!("ask", ?ask);
-                    self.asking.spawn(async move { (ask, question.await) }.instrument(span));
+                    // A question that panics is asked again like one that fails: its job must not wait for ever.
+                    let panicked =
+                        |_| Err(Failure::transient(Kind::Internal, "the coordinator failed to ask; see its log"));
+                    self.asking.spawn(async move { (ask, question.await.unwrap_or_else(panicked)) }.instrument(span));
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::request::{CreateTableRequest, LoadRequest};
 use tabvault_common::ids::{PartitionId, TableId, Version};
+use tabvault_common::request::{CreateTableRequest, LoadRequest};
 use tabvault_common::schema::{
     Column, KeyType, PartitionDef, PartitionRange, PartitionValue, Partitioning, TableDef, ViewDef,
 };

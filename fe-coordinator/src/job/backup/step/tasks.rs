@@ -13,7 +13,7 @@ use crate::job::{Ask, Effect, MAX_TASK_FAILURES, backoff, kept};
 
 /// How often partitions of one job may be planned again: a partition that changes faster than replicas can follow must
 /// not keep a job busy for ever.
-const MAX_RETAKES: u32 = 256;
+const MAX_RETAKES: u32 = 128;
 
 impl Draft<'_> {
     // -- backends

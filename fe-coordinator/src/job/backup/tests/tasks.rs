@@ -110,7 +110,7 @@ fn partitions_are_not_taken_again_for_ever() {
         let task = *tasks(&run).last().unwrap();
         run.report(task, lost(6011, Kind::NotFound));
     }
-    assert_eq!((run.job.state(), run.as_backup().head.retakes), ("CANCELLED", 256));
+    assert_eq!((run.job.state(), run.as_backup().head.retakes), ("CANCELLED", 128));
 }
 
 #[test]
