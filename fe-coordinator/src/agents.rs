@@ -245,7 +245,10 @@ impl Agents {
 
     /// Takes progress to the one who sent the task; dropped where the receiver is busy.
     pub fn progress(&self, progress: TaskProgress) {
-        if let Some(source) = self.state().sources.get(&progress.key.job) {
+        // Half of the queue is kept for what must get through: whoever waits to send that holds up all jobs.
+        if let Some(source) = self.state().sources.get(&progress.key.job)
+            && source.capacity() > source.max_capacity() / 2
+        {
             let _ = source.try_send(TaskEvent::Progress(progress));
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tabvault_common::clock::Clock;
+use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::{BackendId, JobUuid, TabletId, TaskId};
 use tabvault_common::task::{CreateTablets, DropTablets, Task, TaskBody, TaskKey};
@@ -23,6 +23,9 @@ const BATCH: usize = 128;
 
 /// How often the lists are looked at when nobody says that they have grown.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a kind of chore that failed on a backend is left alone.
+const REST: Duration = Duration::from_secs(5);
 
 /// Wakes the chores, and tells when some were done.
 #[derive(Debug, Default)]
@@ -42,6 +45,9 @@ pub(crate) struct Chores {
     inbox: mpsc::Receiver<TaskEvent>,
     next: u64,
     running: BTreeMap<TaskId, Chore>,
+    /// Kinds of chores that failed on a backend, and when they are tried again: one that cannot be done must hold up
+    /// neither those of the other kind nor other backends.
+    resting: BTreeMap<(BackendId, &'static str), Time>,
 }
 
 #[derive(Debug)]
@@ -64,6 +70,7 @@ impl Chores {
             // Agents remember names of tasks across starts of the coordinator: these are used once.
             next: inner.clock.now().0.saturating_mul(1000),
             running: BTreeMap::new(),
+            resting: BTreeMap::new(),
         }
     }
 
@@ -94,8 +101,7 @@ impl Chores {
             }
             if let Some(local) = &self.local {
                 let tablets = local.unmade_tablets(backend, BATCH).await?;
-                if !tablets.is_empty() {
-                    self.start(backend, TaskBody::CreateTablets(CreateTablets { tablets }));
+                if !tablets.is_empty() && self.start(backend, TaskBody::CreateTablets(CreateTablets { tablets })) {
                     continue;
                 }
             }
@@ -107,11 +113,16 @@ impl Chores {
         Ok(())
     }
 
-    fn start(&mut self, backend: BackendId, body: TaskBody) {
+    /// Starts a chore, unless its kind has failed on the backend just now.
+    fn start(&mut self, backend: BackendId, body: TaskBody) -> bool {
+        if self.resting.get(&(backend, body.name())).is_some_and(|again| *again > self.clock.now()) {
+            return false;
+        }
         let task = TaskId(self.next);
         self.next += 1;
         self.running.insert(task, Chore { backend, body });
         self.agents.dispatch(backend, JobUuid::HOUSEKEEPING, task);
+        true
     }
 
     async fn take(&mut self, event: TaskEvent) {
@@ -130,6 +141,7 @@ impl Chores {
                     let _ = stored.send(());
                     return;
                 };
+                let kind = (chore.backend, chore.body.name());
                 let kept = match report.outcome {
                     Ok(_) => self.done(chore).await,
                     Err(failure) => Err(failure),
@@ -137,7 +149,7 @@ impl Chores {
                 if let Err(failure) = kept {
                     // It stays on the catalog's list and comes again, not at once.
                     tracing::warn!(task = %report.key, kind = failure.kind.as_str(), "housekeeping failed: {failure}");
-                    self.clock.sleep(INTERVAL).await;
+                    self.resting.insert(kind, self.clock.now().after(REST));
                 }
                 let _ = stored.send(());
                 self.bell.done.notify_waiters();
