@@ -1,8 +1,8 @@
 //! One sled database per directory, shared by the job store and the built-in catalog.
 //!
 //! # Overview
-//! Each user has a tree of its own. A change runs alone ([`SharedDb::write`]) and ends in one atomic batch; a look
-//! ([`SharedDb::read`]) sees no half of a change. Both run on blocking threads.
+//! Each user has a tree of its own. A change runs alone (`SharedDb::write`) and ends in one atomic batch; a look
+//! (`SharedDb::read`) sees no half of a change. Both run on blocking threads.
 //!
 //! # Consistency
 //! Whatever a change or a look answers with is durable by then, also what another change had just written: nobody
@@ -10,7 +10,7 @@
 //!
 //! # Crash consistency
 //! sled's own `flush` ends in `sync_file_range(2)`, which does not empty the disk's cache; so the `db` file is synced
-//! after it. Values stay small enough ([`MAX_RECORD`]) that sled keeps all of them in that file: its files for larger
+//! after it. Values stay small enough (`MAX_RECORD`) that sled keeps all of them in that file: its files for larger
 //! values are not synced by anybody. After a failed flush nothing is written any more, because nobody knows what is on
 //! the disk: the process must be started again.
 //!
