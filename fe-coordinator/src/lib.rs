@@ -5,6 +5,7 @@
 
 pub mod agents;
 mod asks;
+pub mod auth;
 pub mod brokers;
 pub mod catalog;
 pub mod check;
@@ -16,5 +17,6 @@ mod loads;
 mod records;
 pub mod repository;
 mod runner;
+pub mod sql;
 pub mod store;
 mod task_group;

@@ -1,0 +1,8 @@
+//! SQL: what users of Doris and StarRocks type, on the same façade as gRPC.
+//!
+//! # Overview
+//! A text becomes tokens (a library's), tokens become a [`statement::Statement`] (our recursive descent), and a
+//! [`session::Session`] runs it on the coordinator and answers with an [`answer::Answer`]. The MySQL listener, the gRPC
+//! service and embedders all use a session.
+
+pub mod answer;
