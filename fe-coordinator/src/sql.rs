@@ -6,3 +6,10 @@
 //! service and embedders all use a session.
 
 pub mod answer;
+pub mod error;
+mod parse;
+pub mod statement;
+
+pub use error::SqlError;
+pub use parse::{Prepared, parse};
+pub use statement::{Literal, Statement};

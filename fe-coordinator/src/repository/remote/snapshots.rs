@@ -42,7 +42,9 @@ impl Repository {
         let names = stream::iter(labels)
             .map(async |label| {
                 let timestamps = self.timestamps(&label).await?;
-                Ok(stream::iter(timestamps.into_iter().map(move |timestamp| Ok((label.clone(), timestamp)))))
+                Ok::<_, Failure>(stream::iter(
+                    timestamps.into_iter().map(move |timestamp| Ok((label.clone(), timestamp))),
+                ))
             })
             .buffer_unordered(READS_AT_ONCE)
             .try_flatten();
