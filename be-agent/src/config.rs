@@ -13,6 +13,7 @@ use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::{Clock, SystemClock};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::BackendId;
+use tabvault_common::secret::Secret;
 use tonic::transport::Uri;
 
 /// The least memory with which transfers make headway, in bytes.
@@ -31,6 +32,8 @@ pub struct AgentConfig {
     pub host: String,
     /// For `https` addresses.
     pub tls: TlsOptions,
+    /// What the coordinator wants to see of its agents; `None`: it guards its door otherwise.
+    pub token: Option<Secret>,
     /// Allows plain `http` to another machine, over which storage credentials then travel in clear.
     pub insecure: bool,
     /// Bytes that all transfers together may hold in memory.
@@ -122,6 +125,7 @@ impl Default for AgentConfig {
             backend_id: None,
             host: "localhost".to_owned(),
             tls: TlsOptions::default(),
+            token: None,
             insecure: false,
             memory_budget: 256 << 20,
             parallel_transfers: 16,

@@ -26,6 +26,7 @@ use std::time::Duration;
 use tabvault_broker::retry::Policy;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, ClusterId, Epoch};
+use tabvault_common::secret::Secret;
 use tabvault_proto::failure::from_status;
 use tabvault_proto::v1;
 use tabvault_proto::v1::agent_service_client::AgentServiceClient;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
+use tonic::metadata::AsciiMetadataValue;
 use uuid::Uuid;
 
 use crate::agent::AgentStatus;
@@ -140,7 +142,11 @@ impl Session {
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = v1::agent_message::Message::Hello(self.hello().await);
         send(&up, hello).await?;
-        let answer = client.attach(ReceiverStream::new(outbox)).await.map_err(|status| refused(&status))?;
+        let mut request = tonic::Request::new(ReceiverStream::new(outbox));
+        if let Some(token) = &self.config.token {
+            request.metadata_mut().insert("authorization", bearer(token)?);
+        }
+        let answer = client.attach(request).await.map_err(|status| refused(&status))?;
         let mut down = answer.into_inner();
         let first = down.message().await.map_err(|status| refused(&status))?;
         let Some(v1::coordinator_message::Message::Welcome(welcome)) = first.and_then(|first| first.message) else {
@@ -228,6 +234,14 @@ impl Session {
 async fn send(up: &mpsc::Sender<v1::AgentMessage>, message: v1::agent_message::Message) -> Result<(), Failure> {
     let message = v1::AgentMessage { message: Some(message) };
     up.send(message).await.map_err(|_| Failure::transient(Kind::Unreachable, "the stream to the coordinator has ended"))
+}
+
+/// The header by which this agent proves that it belongs to the cluster.
+fn bearer(token: &Secret) -> Result<AsciiMetadataValue, Failure> {
+    let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| Failure::fatal(Kind::InvalidArgument, "the agent's token must be of visible ASCII characters"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn required<T: TryFrom<v1::Uuid, Error = Failure>>(uuid: Option<v1::Uuid>) -> Result<T, Failure> {

@@ -17,6 +17,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -30,6 +31,10 @@ pub use lock::{DirLock, lock_dir};
 pub use space::{Space, free_space, same_filesystem};
 
 const TEMPORARY_PREFIX: &str = ".tabvault-tmp-";
+/// Permissions of new files, less what the process's umask takes away.
+const SHARED: u32 = 0o666;
+/// Permissions of new files that hold secrets.
+const PRIVATE: u32 = 0o600;
 
 /// What [`create_file`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub fn is_temporary(name: &str) -> bool {
 
 /// Writes the file `path` with `bytes`, replacing what was there, durably. Its directory must exist.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let temporary = Temporary::write(path, bytes)?;
+    let temporary = Temporary::write(path, bytes, SHARED)?;
     rename_raw(&temporary.path, path).map_err(|error| Failure::io(format_args!("write {}", path.display()), &error))?;
     temporary.keep();
     sync_dir(parent(path))
@@ -60,7 +65,15 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Of any number of racing callers exactly one gets [`Creation::Created`]. [`Creation::Exists`] is durable, too: the
 /// directory is synced before it is returned.
 pub fn create_file(path: &Path, bytes: &[u8]) -> Result<Creation, Failure> {
-    let temporary = Temporary::write(path, bytes)?;
+    create(path, Temporary::write(path, bytes, SHARED)?)
+}
+
+/// As [`create_file`], for secrets: at no moment can anybody but the owner read the file.
+pub fn create_private_file(path: &Path, bytes: &[u8]) -> Result<Creation, Failure> {
+    create(path, Temporary::write(path, bytes, PRIVATE)?)
+}
+
+fn create(path: &Path, temporary: Temporary) -> Result<Creation, Failure> {
     let creation = match hard_link_raw(&temporary.path, path) {
         Ok(()) => Creation::Created,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Creation::Exists,
@@ -211,11 +224,12 @@ struct Temporary {
 
 impl Temporary {
     /// Writes and syncs `bytes` beside `target`.
-    fn write(target: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+    fn write(target: &Path, bytes: &[u8], mode: u32) -> Result<Self, Failure> {
         let path = parent(target).join(format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()));
         // From here on the name is removed whatever happens.
         let temporary = Self { path, keep: false };
-        let written = File::create_new(&temporary.path).and_then(|mut file| {
+        let opened = File::options().write(true).create_new(true).mode(mode).open(&temporary.path);
+        let written = opened.and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
 use crate::asks::Asks;
+use crate::auth::Authorizer;
+use crate::auth::users::Users;
 use crate::brokers::Brokers;
 use crate::catalog::Catalog;
 use crate::catalog::local::LocalCatalog;
@@ -54,6 +56,10 @@ pub struct Parts {
     pub brokers: Connection,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The built-in users again, where they are the authorizer: what makes CREATE USER and GRANT possible.
+    pub users: Option<Arc<Users>>,
 }
 
 /// Numbers that an operator may want to change.
@@ -131,6 +137,8 @@ pub(crate) struct Inner {
     pub(crate) repositories: Arc<Repositories>,
     pub(crate) brokers: Arc<Brokers>,
     pub(crate) chores: Arc<ChoreBell>,
+    authorizer: Arc<dyn Authorizer>,
+    users: Option<Arc<Users>>,
     records: Records,
     asks: Arc<Asks>,
     context: Arc<Context>,
@@ -150,6 +158,9 @@ impl Coordinator {
     pub async fn start(config: Config, parts: Parts) -> Result<Self, Failure> {
         config.validate()?;
         let epoch = parts.store.lead().await?;
+        if let Some(users) = &parts.users {
+            users.lead(epoch);
+        }
         let cluster = cluster(&*parts.store, epoch).await?;
         let (store, clock) = (parts.store.clone(), parts.clock.clone());
         let brokers = Arc::new(Brokers::new(store.clone(), epoch, parts.brokers, clock.clone()));
@@ -190,6 +201,8 @@ impl Coordinator {
             repositories,
             brokers,
             chores: Arc::default(),
+            authorizer: parts.authorizer,
+            users: parts.users,
             records,
             asks,
             context,
@@ -301,6 +314,21 @@ impl Coordinator {
     #[must_use]
     pub fn catalog(&self) -> &Arc<dyn Catalog> {
         &self.inner.catalog
+    }
+
+    /// Who may do what. Whoever lets somebody in asks it; the coordinator itself does not.
+    #[must_use]
+    pub fn authorizer(&self) -> &Arc<dyn Authorizer> {
+        &self.inner.authorizer
+    }
+
+    /// The built-in users.
+    ///
+    /// # Errors
+    /// `Unsupported` where the embedding frontend keeps its own.
+    pub fn users(&self) -> Result<&Arc<Users>, Failure> {
+        let why = "users are kept by the frontend that tabvault is embedded in: change them there";
+        self.inner.users.as_ref().ok_or_else(|| Failure::fatal(Kind::Unsupported, why))
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -133,7 +133,9 @@ impl Cluster {
             opener = crash.opener(opener);
         }
         let brokers = self.setup.fe_storage.connection.clone();
-        let parts = Parts { store, catalog, local: Some(local), brokers, opener, clock };
+        let authorizer = Arc::new(tabvault_fe_coordinator::auth::Open);
+        let local = Some(local);
+        let parts = Parts { store, catalog, local, brokers, opener, clock, authorizer, users: None };
         let config = Config {
             heartbeat: Duration::from_millis(100),
             backend_patience: self.setup.patience,

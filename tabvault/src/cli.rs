@@ -130,6 +130,12 @@ pub struct ClientArgs {
     /// How the result is printed [default: table]
     #[arg(long, env = "TABVAULT_OUTPUT")]
     pub output: Option<OutputFormat>,
+    /// Who logs in; the password is in TABVAULT_PASSWORD, in a file, or asked for [default: root]
+    #[arg(long, env = "TABVAULT_USER", value_name = "NAME")]
+    pub user: Option<String>,
+    /// File with the password, such as root.password in the directory of a coordinator on this machine
+    #[arg(long, env = "TABVAULT_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,

@@ -18,6 +18,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tabvault_common::secret::Secret;
+use tabvault_fe_coordinator::auth::users::ROOT;
 
 use crate::cli::{ClientArgs, GlobalArgs, LogFormat, OutputFormat, TlsArgs};
 use crate::error::{Error, Result};
@@ -79,6 +81,13 @@ pub struct ClientConfig {
     pub fe: Vec<String>,
     /// How results are printed.
     pub output: OutputFormat,
+    /// Who logs in.
+    pub user: String,
+    /// File with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// The password itself, from `TABVAULT_PASSWORD` unless a file is named.
+    #[serde(skip)]
+    pub password: Option<Secret>,
     /// From `[tls]`.
     #[serde(skip)]
     pub tls: TlsConfig,
@@ -89,6 +98,9 @@ impl Default for ClientConfig {
         Self {
             fe: vec!["http://127.0.0.1:9020".to_owned()],
             output: OutputFormat::default(),
+            user: ROOT.to_owned(),
+            password_file: None,
+            password: None,
             tls: TlsConfig::default(),
         }
     }
@@ -105,6 +117,14 @@ impl ClientConfig {
             config.fe.clone_from(&args.fe);
         }
         config.output = args.output.unwrap_or(config.output);
+        config.user = args.user.clone().unwrap_or(config.user);
+        config.password = secret("TABVAULT_PASSWORD")?;
+        // What is said on the command line wins over the environment, and that over the file.
+        config.password_file = match (&args.password_file, &config.password) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(_)) => None,
+            (None, None) => config.password_file,
+        };
         config.tls = file.tls.clone().overlay(&args.tls);
         config.validate()?;
         Ok(config)
@@ -116,6 +136,9 @@ impl ClientConfig {
     /// No address, one that is none, or one over which credentials would travel in clear.
     pub fn validate(&self) -> Result<()> {
         self.tls.validate()?;
+        if self.user.is_empty() || self.user.contains(':') {
+            return Err(Error::Usage(format!("--user `{}`: give a user's name", self.user)));
+        }
         if self.fe.is_empty() {
             return Err(Error::Usage("no coordinator is named: give --fe http://127.0.0.1:9020".to_owned()));
         }
@@ -217,6 +240,15 @@ impl LogConfig {
             filter: args.log.clone().or_else(|| file.log.filter.clone()),
             format: args.log_format.unwrap_or(file.log.format),
         }
+    }
+}
+
+/// The secret in an environment variable; there is no flag for it, since others see what is typed.
+fn secret(name: &str) -> Result<Option<Secret>> {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => Ok(Some(Secret::new(text))),
+        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Error::Usage(format!("{name} is not UTF-8"))),
     }
 }
 

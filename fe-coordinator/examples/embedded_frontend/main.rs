@@ -54,6 +54,9 @@ pub(crate) async fn start(frontend: Arc<Frontend>, store: Arc<dyn JobStore>, con
         brokers: storage.connection.clone(),
         opener: Arc::new(storage),
         clock: Arc::new(SystemClock),
+        // A frontend implements `Authorizer` with its own users; this one lets in whoever reaches its port.
+        authorizer: Arc::new(tabvault_fe_coordinator::auth::Open),
+        users: None,
     };
     Coordinator::start(config, parts).await
 }

@@ -68,6 +68,9 @@ pub struct BeArgs {
     /// Name shown as Host; replicas of a tablet go to different hosts [default: the machine's name]
     #[arg(long, env = "TABVAULT_HOST", value_name = "NAME")]
     pub host: Option<String>,
+    /// File with the coordinator's agent.token; or the token itself in TABVAULT_AGENT_TOKEN
+    #[arg(long, env = "TABVAULT_AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub agent_token_file: Option<PathBuf>,
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,

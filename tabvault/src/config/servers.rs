@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tabvault_common::secret::Secret;
 
-use super::{AgentTuning, CoordinatorTuning, FileConfig, TlsConfig, check_address, loopback};
+use super::{AgentTuning, CoordinatorTuning, FileConfig, TlsConfig, check_address, loopback, secret};
 use crate::cli::servers::{BeArgs, BrokerServeArgs, FeArgs, StandaloneArgs};
 use crate::error::{Error, Result};
 
@@ -24,6 +25,15 @@ pub struct FeConfig {
     pub http: SocketAddr,
     /// File with the token that brokers want to hear.
     pub broker_token_file: Option<PathBuf>,
+    /// Where `agent.token` and `root.password` are made; `None`: in `data`.
+    #[serde(skip)]
+    pub secrets: Option<PathBuf>,
+    /// What agents must show, from `TABVAULT_AGENT_TOKEN`; `None`: what the file `agent.token` says.
+    #[serde(skip)]
+    pub agent_token: Option<Secret>,
+    /// `root`'s password from now on, from `TABVAULT_ROOT_PASSWORD`.
+    #[serde(skip)]
+    pub root_password: Option<Secret>,
     /// From `[coordinator]`.
     #[serde(skip)]
     pub tuning: CoordinatorTuning,
@@ -39,6 +49,9 @@ impl Default for FeConfig {
             grpc: loopback(9020),
             http: loopback(8030),
             broker_token_file: None,
+            secrets: None,
+            agent_token: None,
+            root_password: None,
             tuning: CoordinatorTuning::default(),
             tls: TlsConfig::default(),
         }
@@ -55,6 +68,8 @@ impl FeConfig {
         config.data = args.data.clone().unwrap_or(config.data);
         config.grpc = args.grpc.unwrap_or(config.grpc);
         config.http = args.http.unwrap_or(config.http);
+        config.agent_token = secret("TABVAULT_AGENT_TOKEN")?;
+        config.root_password = secret("TABVAULT_ROOT_PASSWORD")?;
         config.tuning = file.coordinator.clone();
         config.tls = file.tls.clone().overlay(&args.tls);
         config.validate()?;
@@ -70,6 +85,18 @@ impl FeConfig {
         self.tls.validate()?;
         self.tls.check_listen("--grpc", self.grpc)?;
         self.tls.check_listen("--http", self.http)
+    }
+
+    /// The file with what agents must show, unless it is given otherwise.
+    #[must_use]
+    pub fn agent_token_file(&self) -> PathBuf {
+        self.secrets.as_ref().unwrap_or(&self.data).join("agent.token")
+    }
+
+    /// The file with `root`'s first password, unless it is given otherwise.
+    #[must_use]
+    pub fn root_password_file(&self) -> PathBuf {
+        self.secrets.as_ref().unwrap_or(&self.data).join("root.password")
     }
 }
 
@@ -87,6 +114,11 @@ pub struct BeConfig {
     pub host: String,
     /// File with the token that brokers want to hear.
     pub broker_token_file: Option<PathBuf>,
+    /// File with the token that the coordinator wants to see: its `agent.token`.
+    pub agent_token_file: Option<PathBuf>,
+    /// That token itself, from `TABVAULT_AGENT_TOKEN` unless a file is named.
+    #[serde(skip)]
+    pub agent_token: Option<Secret>,
     /// From `[agent]`.
     #[serde(skip)]
     pub tuning: AgentTuning,
@@ -103,6 +135,8 @@ impl Default for BeConfig {
             http: loopback(8040),
             host: String::new(),
             broker_token_file: None,
+            agent_token_file: None,
+            agent_token: None,
             tuning: AgentTuning::default(),
             tls: TlsConfig::default(),
         }
@@ -124,6 +158,13 @@ impl BeConfig {
         }
         config.http = args.http.unwrap_or(config.http);
         config.host = args.host.clone().unwrap_or(config.host);
+        config.agent_token = secret("TABVAULT_AGENT_TOKEN")?;
+        // What is said on the command line wins over the environment, and that over the file.
+        config.agent_token_file = match (&args.agent_token_file, &config.agent_token) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(_)) => None,
+            (None, None) => config.agent_token_file,
+        };
         config.tuning = file.agent.clone();
         config.tls = file.tls.clone().overlay(&args.tls);
         config.validate()?;
@@ -206,6 +247,9 @@ pub struct StandaloneConfig {
     pub http: SocketAddr,
     /// File with the token that brokers want to hear.
     pub broker_token_file: Option<PathBuf>,
+    /// `root`'s password from now on, from `TABVAULT_ROOT_PASSWORD`.
+    #[serde(skip)]
+    pub root_password: Option<Secret>,
     /// From `[coordinator]`.
     #[serde(skip)]
     pub coordinator: CoordinatorTuning,
@@ -225,6 +269,7 @@ impl Default for StandaloneConfig {
             grpc: loopback(9020),
             http: loopback(8030),
             broker_token_file: None,
+            root_password: None,
             coordinator: CoordinatorTuning::default(),
             agent: AgentTuning::default(),
             tls: TlsConfig::default(),
@@ -243,6 +288,7 @@ impl StandaloneConfig {
         config.backends = args.backends.or(config.backends);
         config.grpc = args.grpc.unwrap_or(config.grpc);
         config.http = args.http.unwrap_or(config.http);
+        config.root_password = secret("TABVAULT_ROOT_PASSWORD")?;
         config.coordinator = file.coordinator.clone();
         config.agent = file.agent.clone();
         config.tls = file.tls.clone().overlay(&args.tls);
@@ -277,19 +323,23 @@ impl StandaloneConfig {
             grpc: self.grpc,
             http: self.http,
             broker_token_file: self.broker_token_file.clone(),
+            secrets: Some(self.data.clone()),
+            agent_token: None,
+            root_password: self.root_password.clone(),
             tuning: self.coordinator.clone(),
             tls: self.tls.clone(),
         }
     }
 
-    /// The part of backend `number`, counted from 1, of the coordinator that listens at `fe`.
+    /// The part of backend `number`, counted from 1, of the coordinator that listens at `fe` and wants to see `token`.
     #[must_use]
-    pub fn be(&self, number: usize, fe: String) -> BeConfig {
+    pub fn be(&self, number: usize, fe: String, token: Secret) -> BeConfig {
         BeConfig {
             data: vec![self.data.join(format!("be{number}"))],
             fe: vec![fe],
             host: format!("be{number}"),
             broker_token_file: self.broker_token_file.clone(),
+            agent_token: Some(token),
             tuning: self.agent.clone(),
             tls: self.tls.clone(),
             ..BeConfig::default()

@@ -48,12 +48,17 @@ pub async fn run(config: &BeConfig) -> Result<()> {
 pub async fn start(config: &BeConfig) -> std::result::Result<AgentHandle, Failure> {
     let connection = tls::brokers(&config.tls, config.broker_token_file.as_deref())?;
     let storage = StorageOpener::from(options(connection, config.tuning.rates()));
+    let token = match &config.agent_token_file {
+        Some(file) => Some(tls::token(file)?),
+        None => config.agent_token.clone(),
+    };
     let agent = AgentConfig {
         fe: config.fe.clone(),
         // The store holds the directories themselves.
         state_dir: config.data.first().map(|root| root.join("agent")).unwrap_or_default(),
         host: if config.host.is_empty() { machine() } else { config.host.clone() },
         tls: tls::agent(&config.tls),
+        token,
         insecure: config.tls.insecure,
         memory_budget: config.tuning.memory_budget,
         parallel_transfers: config.tuning.parallel_transfers,

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tabvault_common::clock::SystemClock;
 use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::secret::Secret;
+use tabvault_fe_coordinator::auth::secret_file;
+use tabvault_fe_coordinator::auth::users::{Founded, Users};
 use tabvault_fe_coordinator::catalog::LocalCatalog;
 use tabvault_fe_coordinator::coordinator::{Coordinator, Parts};
 use tabvault_fe_coordinator::grpc;
-use tabvault_fe_coordinator::store::{SharedDb, SledStore};
+use tabvault_fe_coordinator::store::{JobStore, SharedDb, SledStore};
 
 use super::listen::{Listener, Serving};
 use super::signals::Signals;
@@ -28,6 +31,7 @@ pub async fn run(config: &FeConfig) -> Result<()> {
     // 1. Start.
     let mut fe = Fe::start(config).await?;
     output::line(format!("tabvault fe is ready: gRPC {}, HTTP {}", fe.grpc(), fe.http()))?;
+    output::note(fe.login());
     // 2. Serve.
     let end = tokio::select! {
         () = signals.first() => Ok(()),
@@ -64,6 +68,8 @@ pub struct Fe {
     coordinator: Coordinator,
     grpc: Serving,
     http: Serving,
+    agent_token: Secret,
+    root: Founded,
 }
 
 impl Fe {
@@ -85,32 +91,54 @@ impl Fe {
         let coordinator_config = config.tuning.config();
         coordinator_config.validate()?;
         let (dir, clock) = (config.data.clone(), Arc::new(SystemClock));
-        let (store, catalog) = blocking({
+        let (token, token_file) = (config.agent_token.clone(), config.agent_token_file());
+        let (store, catalog, token) = blocking({
             let clock = clock.clone();
             move || {
                 let db = SharedDb::open(&dir)?;
-                Ok((SledStore::open(&db)?, Arc::new(LocalCatalog::open(&db, clock)?)))
+                let token = token.map_or_else(|| secret_file::found(&token_file), Ok)?;
+                Ok((SledStore::open(&db)?, Arc::new(LocalCatalog::open(&db, clock)?), token))
             }
         })
         .await?;
+        let store: Arc<dyn JobStore> = Arc::new(store);
+        let users = Arc::new(Users::new(store.clone(), clock.clone(), token.clone())?);
         let parts = Parts {
-            store: Arc::new(store),
+            store,
             catalog: catalog.clone(),
             local: Some(catalog),
             opener: Arc::new(options(brokers.clone(), None)),
             brokers,
             clock,
+            authorizer: users.clone(),
+            users: Some(users.clone()),
         };
         let coordinator = Coordinator::start(coordinator_config, parts).await?;
+        let root = users.found_root(&config.root_password_file(), config.root_password.as_ref()).await?;
         let grpc = sockets.grpc.serve(grpc::routes(&coordinator).await?, grpc_tls)?;
         let http = sockets.http.serve(http::routes(health(coordinator.clone())).into(), http_tls)?;
-        Ok(Self { coordinator, grpc, http })
+        Ok(Self { coordinator, grpc, http, agent_token: token, root })
     }
 
     /// The coordinator.
     #[must_use]
     pub fn coordinator(&self) -> &Coordinator {
         &self.coordinator
+    }
+
+    /// What agents of this coordinator must show.
+    #[must_use]
+    pub fn agent_token(&self) -> &Secret {
+        &self.agent_token
+    }
+
+    /// How users learn `root`'s password: a sentence for whoever starts the process.
+    #[must_use]
+    pub fn login(&self) -> String {
+        match &self.root.password_file {
+            Some(file) => format!("log in as root with --password-file {}", file.display()),
+            None => "log in with the password that was set".to_owned(),
+        }
     }
 
     /// Where gRPC is served.

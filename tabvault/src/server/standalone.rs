@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <data>/LOCK          one process per directory
+//! <data>/root.password the password that `root` got at the first start
+//! <data>/agent.token   what agents show the coordinator
 //! <data>/fe            what `tabvault fe --data` takes
 //! <data>/be1 … beN     what `tabvault be --data` takes
 //! ```
@@ -39,6 +41,7 @@ pub async fn run(config: &StandaloneConfig) -> Result<()> {
     // 1. Start.
     let mut all = Standalone::start(config).await?;
     output::line(format!("tabvault standalone is ready: gRPC {}, HTTP {}", all.grpc(), all.http()))?;
+    output::note(all.fe().login());
     // 2. Serve.
     let end = tokio::select! {
         () = signals.first() => Ok(()),
@@ -94,7 +97,8 @@ impl Standalone {
         address: &str,
     ) -> std::result::Result<(), Failure> {
         for number in 1..=backends {
-            self.agents.push(be::start(&config.be(number, address.to_owned())).await?);
+            let token = self.fe.agent_token().clone();
+            self.agents.push(be::start(&config.be(number, address.to_owned(), token)).await?);
         }
         let attached = async { join_all(self.agents.iter().map(AgentHandle::wait_attached)).await };
         if let Ok(attached) = tokio::time::timeout(ATTACH_WITHIN, attached).await {

@@ -1,0 +1,3 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+//! Users over a store in memory.
