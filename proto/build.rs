@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Messages with properties of a storage.
-const WITH_SECRETS: [&str; 3] =
-    [".tabvault.v1.StorageAccess", ".tabvault.v1.CreateRepositoryRequest", ".tabvault.v1.AlterRepositoryRequest"];
+/// Messages with properties of a storage, or with statements that may set passwords.
+const WITH_SECRETS: [&str; 4] = [
+    ".tabvault.v1.StorageAccess",
+    ".tabvault.v1.CreateRepositoryRequest",
+    ".tabvault.v1.AlterRepositoryRequest",
+    ".tabvault.v1.ExecuteRequest",
+];
 
 #[expect(clippy::disallowed_methods, reason = "what cargo builds again need not be durable")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".")
         // Equal values have equal encodings.
         .btree_map(".")
-        // Their `Debug` is written by hand in `src/redacted.rs`: the properties are secrets.
+        // Their `Debug` is written by hand in `src/redacted.rs`: what they carry may be secret.
         .skip_debug(WITH_SECRETS)
         .compile_fds(descriptors)?;
     Ok(())

@@ -1,5 +1,7 @@
 //! The gRPC services: thin translations between the wire and the façade.
 //!
+//! All but health and reflection ask who calls (`door`), and whether they may, before they look at any name.
+//!
 //! Every error is a [`Failure`] and crosses as a status whose details name its kind.
 
 use tabvault_common::failure::{Failure, Kind};
@@ -12,11 +14,13 @@ use tabvault_proto::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_SIZE};
 use tonic::Status;
 use tonic::service::Routes;
 
+use self::door::{Door, For};
 use crate::coordinator::Coordinator;
 
 mod agent;
 mod catalog;
 mod cluster;
+mod door;
 mod jobs;
 mod repositories;
 
@@ -39,12 +43,19 @@ pub async fn routes(coordinator: &Coordinator) -> Result<Routes, Failure> {
     routes
         .add_service(service)
         .add_service(reflection)
-        .add_service(agent)
-        .add_service(JobServiceServer::new(jobs::Jobs(coordinator.clone())))
-        .add_service(RepositoryServiceServer::new(repositories::Repositories(coordinator.clone())))
-        .add_service(CatalogServiceServer::new(catalog::Catalog(coordinator.clone())))
-        .add_service(ClusterServiceServer::new(cluster::Cluster(coordinator.clone())));
+        .add_service(Door::new(agent, For::Agents, coordinator))
+        .add_service(clients(JobServiceServer::new(jobs::Jobs(coordinator.clone())), coordinator))
+        .add_service(clients(
+            RepositoryServiceServer::new(repositories::Repositories(coordinator.clone())),
+            coordinator,
+        ))
+        .add_service(clients(CatalogServiceServer::new(catalog::Catalog(coordinator.clone())), coordinator))
+        .add_service(clients(ClusterServiceServer::new(cluster::Cluster(coordinator.clone())), coordinator));
     Ok(routes.routes())
+}
+
+fn clients<S>(service: S, coordinator: &Coordinator) -> Door<S> {
+    Door::new(service, For::Clients, coordinator)
 }
 
 fn refused(failure: Failure) -> Status {

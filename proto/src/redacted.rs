@@ -1,4 +1,4 @@
-//! `Debug` of the messages that carry secrets: the names of their properties, never a value.
+//! `Debug` of the messages that carry secrets: the names of their properties, never a value, and no statement.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,9 +45,22 @@ impl fmt::Debug for v1::AlterRepositoryRequest {
     }
 }
 
+impl fmt::Debug for v1::ExecuteRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecuteRequest").field("sql", &"***").field("database", &self.database).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statements_are_not_shown() {
+        let sql = "SET PASSWORD = 'hunter2'".to_owned();
+        let text = format!("{:?}", v1::ExecuteRequest { sql, database: Some("d".to_owned()) });
+        assert_eq!(text, r#"ExecuteRequest { sql: "***", database: Some("d") }"#);
+    }
 
     #[test]
     fn no_debug_output_shows_the_value_of_a_property() {

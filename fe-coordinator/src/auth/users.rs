@@ -287,6 +287,9 @@ impl Users {
 #[async_trait]
 impl Authorizer for Users {
     async fn authenticate(&self, user: &str, proof: &Proof) -> Result<Identity> {
+        if user.is_empty() {
+            return Err(Failure::fatal(Kind::Unauthenticated, "Access denied for user ''"));
+        }
         let found = self.get(user).await?;
         let record = found.as_ref().map(|(_, record)| record);
         let right = match proof {

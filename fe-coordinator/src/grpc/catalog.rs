@@ -11,7 +11,9 @@ use tabvault_common::view::TabletView;
 use tabvault_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::door::{admin, identity, loader};
 use super::refused;
+use crate::auth::{Identity, Privilege};
 use crate::coordinator::Coordinator;
 
 #[derive(Debug)]
@@ -30,6 +32,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::CreateDatabaseRequest>,
     ) -> Result<Response<v1::CreateDatabaseResponse>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let local = self.0.local().map_err(refused)?;
         local.create_database(&request.name, request.if_not_exists).await.map_err(refused)?;
@@ -40,15 +43,26 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::DropDatabaseRequest>,
     ) -> Result<Response<v1::DropDatabaseResponse>, Status> {
+        admin(&self.0, &request).await?;
         self.0.local().map_err(refused)?.drop_database(&request.into_inner().name).await.map_err(refused)?;
         Ok(Response::new(v1::DropDatabaseResponse {}))
     }
 
     async fn list_databases(
         &self,
-        _: Request<v1::ListDatabasesRequest>,
+        request: Request<v1::ListDatabasesRequest>,
     ) -> Result<Response<v1::ListDatabasesResponse>, Status> {
-        let names = self.0.catalog().databases().await.map_err(refused)?;
+        let who = identity(&request)?;
+        let mut names = self.0.catalog().databases().await.map_err(refused)?;
+        if !self.may(&who, &Privilege::Admin).await? {
+            let mut seen = Vec::new();
+            for name in names {
+                if self.may(&who, &Privilege::Load(name.clone())).await? {
+                    seen.push(name);
+                }
+            }
+            names = seen;
+        }
         Ok(Response::new(v1::ListDatabasesResponse { names }))
     }
 
@@ -56,6 +70,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::CreateTableRequest>,
     ) -> Result<Response<v1::CreateTableResponse>, Status> {
+        admin(&self.0, &request).await?;
         let request = CreateTableRequest::try_from(request.into_inner()).map_err(refused)?;
         self.0.create_table(&request).await.map_err(refused)?;
         Ok(Response::new(v1::CreateTableResponse {}))
@@ -65,6 +80,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::AddPartitionRequest>,
     ) -> Result<Response<v1::AddPartitionResponse>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let partition = PartitionDef::try_from(required(request.partition, "partition")?).map_err(refused)?;
         self.0.add_partition(&request.database, &request.table, partition).await.map_err(refused)?;
@@ -75,6 +91,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::DropPartitionRequest>,
     ) -> Result<Response<v1::DropPartitionResponse>, Status> {
+        admin(&self.0, &request).await?;
         let r = request.into_inner();
         let local = self.0.local().map_err(refused)?;
         local.drop_partition(&r.database, &r.table, &r.partition).await.map_err(refused)?;
@@ -85,6 +102,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::SetTablePropertiesRequest>,
     ) -> Result<Response<v1::SetTablePropertiesResponse>, Status> {
+        admin(&self.0, &request).await?;
         let r = request.into_inner();
         let local = self.0.local().map_err(refused)?;
         local.set_table_properties(&r.database, &r.table, &r.properties).await.map_err(refused)?;
@@ -95,12 +113,14 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::DropTableRequest>,
     ) -> Result<Response<v1::DropTableResponse>, Status> {
+        admin(&self.0, &request).await?;
         let r = request.into_inner();
         self.0.local().map_err(refused)?.drop_table(&r.database, &r.table).await.map_err(refused)?;
         Ok(Response::new(v1::DropTableResponse {}))
     }
 
     async fn get_table(&self, request: Request<v1::GetTableRequest>) -> Result<Response<v1::GetTableResponse>, Status> {
+        loader(&self.0, &request, &request.get_ref().database).await?;
         let r = request.into_inner();
         let cut = self.0.catalog().cut(&r.database).await.map_err(refused)?;
         let found = cut.tables.iter().find(|table| table.def.name == r.table);
@@ -114,6 +134,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::ListTablesRequest>,
     ) -> Result<Response<v1::ListTablesResponse>, Status> {
+        loader(&self.0, &request, &request.get_ref().database).await?;
         let views = self.0.catalog().show_tables(&request.into_inner().database).await.map_err(refused)?;
         Ok(Response::new(v1::ListTablesResponse { tables: views.iter().map(v1::Table::from).collect() }))
     }
@@ -122,12 +143,14 @@ impl v1::catalog_service_server::CatalogService for Catalog {
         &self,
         request: Request<v1::ListPartitionsRequest>,
     ) -> Result<Response<v1::ListPartitionsResponse>, Status> {
+        loader(&self.0, &request, &request.get_ref().database).await?;
         let r = request.into_inner();
         let views = self.0.catalog().show_partitions(&r.database, &r.table).await.map_err(refused)?;
         Ok(Response::new(v1::ListPartitionsResponse { partitions: views.iter().map(v1::Partition::from).collect() }))
     }
 
     async fn list_tablets(&self, request: Request<v1::ListTabletsRequest>) -> Result<Response<Tablets>, Status> {
+        loader(&self.0, &request, &request.get_ref().database).await?;
         let request = Arc::new(request.into_inner());
         let first = self.page(&request, None).await.map_err(refused)?;
         let start = Some((self.0.clone(), request, first));
@@ -148,12 +171,16 @@ impl v1::catalog_service_server::CatalogService for Catalog {
     }
 
     async fn load(&self, request: Request<v1::LoadRequest>) -> Result<Response<v1::LoadResponse>, Status> {
-        let request = LoadRequest::try_from(request.into_inner()).map_err(refused)?;
+        let who = loader(&self.0, &request, &request.get_ref().database).await?;
+        let mut request = LoadRequest::try_from(request.into_inner()).map_err(refused)?;
+        // Making tables takes more than loading into them.
+        request.create = request.create && self.may(&who, &Privilege::Admin).await?;
         let summary = self.0.load(request).await.map_err(refused)?;
         Ok(Response::new(summary.into()))
     }
 
     async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<v1::ExportResponse>, Status> {
+        loader(&self.0, &request, &request.get_ref().database).await?;
         let request = ExportRequest::try_from(request.into_inner()).map_err(refused)?;
         let summary = self.0.export(request).await.map_err(refused)?;
         Ok(Response::new(summary.into()))
@@ -161,6 +188,14 @@ impl v1::catalog_service_server::CatalogService for Catalog {
 }
 
 impl Catalog {
+    async fn may(&self, who: &Identity, privilege: &Privilege) -> Result<bool, Status> {
+        match self.0.authorizer().authorize(who, privilege).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.kind == Kind::PermissionDenied => Ok(false),
+            Err(failure) => Err(refused(failure)),
+        }
+    }
+
     async fn page(
         &self,
         request: &v1::ListTabletsRequest,

@@ -4,6 +4,7 @@ use tabvault_proto::convert::view::port;
 use tabvault_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::door::admin;
 use super::refused;
 use crate::brokers::BrokerAddress;
 use crate::coordinator::Coordinator;
@@ -15,8 +16,9 @@ pub(super) struct Cluster(pub(super) Coordinator);
 impl v1::cluster_service_server::ClusterService for Cluster {
     async fn list_backends(
         &self,
-        _: Request<v1::ListBackendsRequest>,
+        request: Request<v1::ListBackendsRequest>,
     ) -> Result<Response<v1::ListBackendsResponse>, Status> {
+        admin(&self.0, &request).await?;
         let backends = self.0.agents().show().iter().map(v1::Backend::from).collect();
         Ok(Response::new(v1::ListBackendsResponse { backends }))
     }
@@ -25,6 +27,7 @@ impl v1::cluster_service_server::ClusterService for Cluster {
         &self,
         request: Request<v1::AddBrokerRequest>,
     ) -> Result<Response<v1::AddBrokerResponse>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let address = address(request.host, request.port)?;
         let brokers = self.0.brokers().clone();
@@ -38,6 +41,7 @@ impl v1::cluster_service_server::ClusterService for Cluster {
         &self,
         request: Request<v1::DropBrokerRequest>,
     ) -> Result<Response<v1::DropBrokerResponse>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let address = address(request.host, request.port)?;
         self.0.brokers().drop_broker(&request.name, &address).await.map_err(refused)?;
@@ -46,8 +50,9 @@ impl v1::cluster_service_server::ClusterService for Cluster {
 
     async fn list_brokers(
         &self,
-        _: Request<v1::ListBrokersRequest>,
+        request: Request<v1::ListBrokersRequest>,
     ) -> Result<Response<v1::ListBrokersResponse>, Status> {
+        admin(&self.0, &request).await?;
         let views = self.0.brokers().list().await.map_err(refused)?;
         let brokers = views.iter().map(v1::Broker::from).collect();
         Ok(Response::new(v1::ListBrokersResponse { brokers }))

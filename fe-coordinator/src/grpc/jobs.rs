@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
+use super::door::admin;
 use super::refused;
 use crate::coordinator::{Coordinator, JobStarted};
 
@@ -21,7 +22,7 @@ pub(super) struct Jobs(pub(super) Coordinator);
 
 type Views = Pin<Box<dyn Stream<Item = Result<v1::JobList, Status>> + Send>>;
 
-/// Whoever cancels without having said who he is.
+/// Whoever cancels without having said who he is, where everybody is let in.
 const CLIENT: &str = "a client";
 
 #[tonic::async_trait]
@@ -29,22 +30,27 @@ impl v1::job_service_server::JobService for Jobs {
     type WatchJobsStream = Views;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<v1::JobStarted>, Status> {
+        admin(&self.0, &request).await?;
         let request = BackupRequest::try_from(request.into_inner()).map_err(refused)?;
         self.0.backup(request).await.map(started).map_err(refused)
     }
 
     async fn restore(&self, request: Request<v1::RestoreRequest>) -> Result<Response<v1::JobStarted>, Status> {
+        admin(&self.0, &request).await?;
         let request = RestoreRequest::try_from(request.into_inner()).map_err(refused)?;
         self.0.restore(request).await.map(started).map_err(refused)
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        let who = admin(&self.0, &request).await?;
         let request = CancelRequest::try_from(request.into_inner()).map_err(refused)?;
-        let id = self.0.cancel(&request, CLIENT).await.map_err(refused)?;
+        let by = if who.user.is_empty() { CLIENT } else { &who.user };
+        let id = self.0.cancel(&request, by).await.map_err(refused)?;
         Ok(Response::new(v1::CancelResponse { job_id: id.0 }))
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::JobList>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let kind = match request.kind() {
             v1::JobKind::Unspecified => None,
@@ -54,6 +60,7 @@ impl v1::job_service_server::JobService for Jobs {
     }
 
     async fn watch_jobs(&self, request: Request<v1::WatchJobsRequest>) -> Result<Response<Views>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         if request.job_ids.is_empty() {
             return Ok(Response::new(self.watch_all(request.database)));

@@ -9,6 +9,7 @@ use tabvault_proto::convert::access::hidden;
 use tabvault_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::door::admin;
 use super::refused;
 use crate::coordinator::Coordinator;
 
@@ -27,6 +28,7 @@ impl v1::repository_service_server::RepositoryService for Repositories {
         &self,
         request: Request<v1::CreateRepositoryRequest>,
     ) -> Result<Response<v1::Repository>, Status> {
+        admin(&self.0, &request).await?;
         let request = CreateRepositoryRequest::try_from(request.into_inner()).map_err(refused)?;
         let view = self.0.repositories().create(request).await.map_err(refused)?;
         Ok(Response::new(v1::Repository::from(&view)))
@@ -36,6 +38,7 @@ impl v1::repository_service_server::RepositoryService for Repositories {
         &self,
         request: Request<v1::AlterRepositoryRequest>,
     ) -> Result<Response<v1::Repository>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let properties = hidden(request.properties);
         let view = self.0.repositories().alter(&request.name, properties).await.map_err(refused)?;
@@ -46,20 +49,23 @@ impl v1::repository_service_server::RepositoryService for Repositories {
         &self,
         request: Request<v1::DropRepositoryRequest>,
     ) -> Result<Response<v1::DropRepositoryResponse>, Status> {
+        admin(&self.0, &request).await?;
         self.0.drop_repository(&request.into_inner().name).await.map_err(refused)?;
         Ok(Response::new(v1::DropRepositoryResponse {}))
     }
 
     async fn list_repositories(
         &self,
-        _: Request<v1::ListRepositoriesRequest>,
+        request: Request<v1::ListRepositoriesRequest>,
     ) -> Result<Response<v1::ListRepositoriesResponse>, Status> {
+        admin(&self.0, &request).await?;
         let views = self.0.repositories().list().await.map_err(refused)?;
         let repositories = views.iter().map(v1::Repository::from).collect();
         Ok(Response::new(v1::ListRepositoriesResponse { repositories }))
     }
 
     async fn list_snapshots(&self, request: Request<v1::ListSnapshotsRequest>) -> Result<Response<Snapshots>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let label = request.label.map(Label::try_from).transpose().map_err(refused)?;
         let repository = self.0.repositories().open(&request.repository).await.map_err(refused)?;
@@ -71,6 +77,7 @@ impl v1::repository_service_server::RepositoryService for Repositories {
         &self,
         request: Request<v1::DescribeSnapshotRequest>,
     ) -> Result<Response<Details>, Status> {
+        admin(&self.0, &request).await?;
         let request = request.into_inner();
         let label = Label::try_from(request.label).map_err(refused)?;
         let repository = self.0.repositories().open(&request.repository).await.map_err(refused)?;
