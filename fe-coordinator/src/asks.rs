@@ -180,7 +180,8 @@ impl Asks {
         Ok(Answer::PartitionPlanned(Some(planner.finish())))
     }
 
-    fn admit(&self, tablets: u64) -> Result<(), Failure> {
+    /// Refuses a job over so many tablets that it would take too much memory.
+    pub(crate) fn admit(&self, tablets: u64) -> Result<(), Failure> {
         if tablets <= self.max_tablets {
             return Ok(());
         }
@@ -191,7 +192,8 @@ impl Asks {
         Err(Failure::fatal(Kind::ResourceExhausted, why))
     }
 
-    async fn alive(&self) -> BTreeSet<BackendId> {
+    /// The backends whose agents are attached, once those that are known had the time to attach.
+    pub(crate) async fn alive(&self) -> BTreeSet<BackendId> {
         self.agents.gathered().await;
         self.agents.room().into_iter().map(|room| room.backend).collect()
     }
@@ -207,16 +209,27 @@ impl Asks {
         let info = repository.read_info(&label, &properties.backup_timestamp).await?;
         self.admit(info.totals.tablets)?;
         let meta = repository.read_meta(&info).await?;
+        let plan = self.map_read(&info, meta, request, properties).await?;
+        Ok((info, plan))
+    }
+
+    /// As [`Self::map`], of a snapshot that has been read and verified.
+    pub(crate) async fn map_read(
+        &self,
+        info: &Info,
+        meta: WholeMeta,
+        request: &RestoreRequest,
+        properties: &RestoreProperties,
+    ) -> Result<RestorePlan, Failure> {
         let into = request.into.as_ref().unwrap_or(&request.database);
         let local = match self.catalog.cut(into).await {
             Ok(cut) => Some(cut),
             Err(failure) if failure.kind == Kind::NotFound && failure.retry == Retry::Never => None,
             Err(failure) => return Err(failure),
         };
-        let snapshot = tables(&info, meta);
+        let snapshot = tables(info, meta);
         self.agents.gathered().await;
-        let plan = map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())?;
-        Ok((info, plan))
+        map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())
     }
 }
 

@@ -38,8 +38,11 @@ use crate::repository::registry::{OpenStorage, Repositories};
 use crate::runner::{self, Context, Running};
 use crate::store::{Committed, JobStore, Transaction};
 
+mod explain;
 mod new_job;
 mod requests;
+
+pub use explain::{Explanation, Work};
 
 /// What a coordinator stands on.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobUuid, TabletId, Version};
+use tabvault_common::label::Label;
 use tabvault_common::request::{CreateTableRequest, ExportRequest, ExportSummary, LoadRequest, LoadSummary};
 use tabvault_common::schema::{PartitionDef, Partitioning};
 use tabvault_common::task::{
@@ -88,8 +89,21 @@ impl Coordinator {
     /// # Errors
     /// Unknown names, a busy partition, what agents say of the directory; nothing of a failed load is visible.
     pub async fn load(&self, request: LoadRequest) -> Result<LoadSummary, Failure> {
+        self.load_as(request, None).await
+    }
+
+    /// As [`Self::load`], under a label: a label that a visible load of the database has is refused, so that asking
+    /// again after a lost answer loads nothing twice.
+    ///
+    /// # Errors
+    /// As of [`Self::load`]; `AlreadyExists` "Label [l] has already been used"; `Busy` while a load with it runs.
+    pub async fn load_labelled(&self, label: Label, request: LoadRequest) -> Result<LoadSummary, Failure> {
+        self.load_as(request, Some(label)).await
+    }
+
+    async fn load_as(&self, request: LoadRequest, label: Option<Label>) -> Result<LoadSummary, Failure> {
         let (inner, local) = (self.inner().clone(), self.local()?.clone());
-        self.to_the_end(async move { load(&inner, &local, &request).await }).await
+        self.to_the_end(async move { load(&inner, &local, &request, label.as_ref()).await }).await
     }
 
     /// EXPORT: writes the visible files of a table or partition out as the tree they came from.
@@ -116,11 +130,16 @@ impl Coordinator {
     }
 }
 
-async fn load(inner: &Inner, local: &LocalCatalog, request: &LoadRequest) -> Result<LoadSummary, Failure> {
+async fn load(
+    inner: &Inner,
+    local: &LocalCatalog,
+    request: &LoadRequest,
+    label: Option<&Label>,
+) -> Result<LoadSummary, Failure> {
     let id = JobUuid::random();
     inner.agents.gathered().await;
     let made = local.ensure_load_target(request, &inner.agents.room()).await?;
-    let result = load_into(inner, local, request, id).await;
+    let result = load_into(inner, local, request, id, label).await;
     if result.is_err()
         && let Err(failure) = local.undo_load_target(request, made).await
     {
@@ -135,9 +154,16 @@ async fn load_into(
     local: &LocalCatalog,
     request: &LoadRequest,
     id: JobUuid,
+    label: Option<&Label>,
 ) -> Result<LoadSummary, Failure> {
     let partition = request.partition.as_deref();
     let plan = local.begin_load(id, &request.database, &request.table, partition).await?;
+    if let Some(label) = label
+        && let Err(failure) = local.label_load(id, &request.database, label).await
+    {
+        local.abort_load(id);
+        return Err(failure);
+    }
     let mut group = TaskGroup::new(inner.agents.clone(), inner.clock.clone(), id);
     let result = match take_files(&mut group, &plan, request).await {
         Ok((replicas, summary)) => local.commit_load(id, &replicas).await.map(|_| summary),

@@ -7,9 +7,13 @@
 
 pub mod answer;
 pub mod error;
+mod execute;
+mod help;
 mod parse;
+pub mod session;
 pub mod statement;
 
 pub use error::SqlError;
 pub use parse::{Prepared, parse};
+pub use session::Session;
 pub use statement::{Literal, Statement};

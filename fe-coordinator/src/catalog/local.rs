@@ -33,6 +33,7 @@ mod ddl;
 mod decide;
 mod find;
 mod keys;
+mod labels;
 mod load;
 mod make;
 mod model;

@@ -54,7 +54,7 @@ impl Coordinator {
     }
 
     /// Answers a busy database before anything expensive is looked at; the claim itself decides.
-    async fn check_slot(&self, database: &str) -> Result<(), Failure> {
+    pub(super) async fn check_slot(&self, database: &str) -> Result<(), Failure> {
         let busy = self.inner.records.occupant(database).await?;
         busy.map_or(Ok(()), |holder| Err(slot_taken(database, holder)))
     }

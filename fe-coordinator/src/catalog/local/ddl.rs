@@ -11,7 +11,7 @@ use tabvault_common::schema::{PartitionDef, Partitioning, TableDef, ViewDef};
 use super::model::{Database, Table};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{LocalCatalog, Result, find, keys, make, validate};
+use super::{LocalCatalog, Result, find, keys, labels, make, validate};
 use crate::catalog::{BackendRoom, TableState};
 
 impl LocalCatalog {
@@ -145,6 +145,7 @@ fn drop_database(records: &mut Records, name: &str) -> Result<()> {
     for (_, table) in &tables {
         make::drop_table(records, &database, table)?;
     }
+    labels::forget(records, database.id)?;
     for (number, _) in records.list::<ViewDef>(&keys::views(database.id))? {
         records.delete(format!("{}{number}", keys::views(database.id)));
     }

@@ -92,6 +92,16 @@ pub(super) fn garbage(backend: BackendId, tablet: TabletId) -> String {
     format!("{}{:016x}", garbage_on(backend), tablet.0)
 }
 
+/// The labels of a database's loads, followed by the labels.
+pub(super) fn load_labels(database: u64) -> String {
+    format!("load_label/{database:016x}/")
+}
+
+/// A label that a load of the database used.
+pub(super) fn load_label(database: u64, label: &str) -> String {
+    format!("{}{label}", load_labels(database))
+}
+
 /// How far a restore is.
 pub(super) fn restore(job: JobUuid) -> String {
     format!("restore/{job}")

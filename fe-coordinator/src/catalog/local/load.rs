@@ -24,7 +24,7 @@ use tabvault_common::schema::Partitioning;
 
 use super::model::{Partition, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, find, keys, locked, sets, show};
+use super::{LocalCatalog, Result, find, keys, labels, locked, sets, show};
 use crate::catalog::{TableState, TabletInfo};
 
 /// Most loads that run at the same time.
@@ -34,6 +34,8 @@ const MAX_LOADS: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     running: BTreeMap<PartitionId, Running>,
+    /// Database and label of those that have one.
+    labels: BTreeMap<JobUuid, (u64, String)>,
 }
 
 /// A load that runs.
@@ -103,7 +105,20 @@ impl Loads {
         self.running.contains_key(&partition)
     }
 
+    /// Gives a running load a label that no other has.
+    pub(super) fn label(&mut self, load: JobUuid, label: (u64, String)) -> Result<()> {
+        if let Some((other, _)) = self.labels.iter().find(|(other, theirs)| **other != load && **theirs == label) {
+            let message = format!("Label [{}] is being used: load {other} with it is running", label.1);
+            return Err(Failure::transient(Kind::Busy, message));
+        }
+        if self.find(load).is_some() {
+            self.labels.insert(load, label);
+        }
+        Ok(())
+    }
+
     fn end(&mut self, load: JobUuid) {
+        self.labels.remove(&load);
         self.running.retain(|_, running| running.load != load);
     }
 }
@@ -154,13 +169,19 @@ impl LocalCatalog {
         let (now, replicas) = (self.now(), replicas.to_vec());
         let memory = std::sync::Arc::clone(&self.memory);
         self.change(move |records| {
-            let running = locked(&memory).loads.find(load);
+            let (running, label) = {
+                let loads = &locked(&memory).loads;
+                (loads.find(load), loads.labels.get(&load).cloned())
+            };
             let Some((partition, running)) = running else {
                 let message = format!("commit load {load}: it is not running, begin it again");
                 return Err(Failure::fatal(Kind::NotFound, message));
             };
             locked(&memory).loads.end(load);
             commit(records, partition, running, &replicas, now)?;
+            if let Some((database, label)) = label {
+                labels::used(records, database, &label, load, now)?;
+            }
             Ok(running.version)
         })
         .await
