@@ -10,8 +10,10 @@ pub mod error;
 mod execute;
 mod help;
 mod parse;
+mod print;
 pub mod session;
 pub mod statement;
+mod token;
 
 pub use error::SqlError;
 pub use parse::{Prepared, parse};

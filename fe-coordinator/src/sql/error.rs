@@ -52,6 +52,19 @@ impl SqlError {
         Self { failure, code: 1064, sqlstate: "42000", place }
     }
 
+    /// A text that cannot be read at `place`.
+    #[must_use]
+    pub(crate) fn unexpected(place: Place) -> Self {
+        let Place { line, column, found, expected } = &place;
+        let expected = match expected.as_slice() {
+            [] => String::new(),
+            [one] => format!(", expected {one}"),
+            [some @ .., last] => format!(", expected {} or {last}", some.join(", ")),
+        };
+        let message = format!("syntax error at line {line}, column {column}: found {found}{expected}");
+        Self::syntax(message, Some(place))
+    }
+
     /// The message, and under it the line of `source` that it is about with a caret under the place. For the terminal
     /// of who typed it: the line may hold a secret.
     #[must_use]

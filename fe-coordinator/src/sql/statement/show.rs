@@ -93,15 +93,15 @@ pub enum Show {
     Variables {
         /// GLOBAL or SESSION, if it is said.
         scope: Option<Scope>,
-        /// LIKE, or WHERE Variable_name.
-        filter: Option<Match>,
+        /// LIKE, or WHERE Variable_name … OR …: those that any of these fits; empty for all.
+        any_of: Vec<Match>,
     },
     /// SHOW STATUS.
     Status {
         /// GLOBAL or SESSION, if it is said.
         scope: Option<Scope>,
-        /// LIKE, or WHERE Variable_name.
-        filter: Option<Match>,
+        /// LIKE, or WHERE Variable_name … OR …: those that any of these fits; empty for all.
+        any_of: Vec<Match>,
     },
     /// SHOW WARNINGS.
     Warnings,
@@ -111,7 +111,7 @@ pub enum Show {
     ProcessList,
     /// SHOW COLLATION.
     Collations {
-        /// LIKE, or WHERE Collation, WHERE Charset is not there.
+        /// LIKE.
         like: Option<String>,
     },
     /// SHOW CHARACTER SET, SHOW CHARSET.
