@@ -15,7 +15,7 @@ use tabvault_common::repo::meta::WholeMeta;
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 
 use crate::agents::Agents;
-use crate::catalog::{Catalog, Cut, TabletSize};
+use crate::catalog::{Catalog, Cut, PrepareRequest, TabletSize};
 use crate::check::mapping::{
     RestorePlan, SnapshotIndex, SnapshotPartition, SnapshotTable, SnapshotTables, map_restore,
 };
@@ -216,7 +216,24 @@ impl Asks {
         let snapshot = tables(&info, meta);
         self.agents.gathered().await;
         let plan = map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())?;
+        self.check_names(&plan.prepare, local.is_none()).await?;
         Ok((info, plan))
+    }
+
+    /// Refuses names that this cluster cannot have, whether the user chose them or the snapshot brings them.
+    async fn check_names(&self, request: &PrepareRequest, new_database: bool) -> Result<(), Failure> {
+        for (what, name) in request.new_names(new_database) {
+            let way = match what {
+                "database" | "table" => "restore it under another name with AS",
+                "rollup" => "leave its table out",
+                _ => "leave it out",
+            };
+            self.catalog.check_name(what, name).await.map_err(|failure| {
+                let message = format!("{}; {way}", failure.message);
+                Failure { message, ..failure }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -277,6 +294,7 @@ fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
         database: info.database.clone(),
         label: info.label.to_string(),
         timestamp: info.timestamp.to_string(),
+        format_version: meta.header.format_version,
         content: info.content,
         tables: meta.tables.into_iter().map(table).collect(),
         views: meta.views,

@@ -38,6 +38,10 @@ impl Catalog for CrashCatalog {
         self.catalog.cut(database).await
     }
 
+    async fn check_name(&self, what: &str, name: &str) -> Result<()> {
+        self.catalog.check_name(what, name).await
+    }
+
     async fn tablets(&self, partition: PartitionId) -> Result<Vec<TabletInfo>> {
         self.catalog.tablets(partition).await
     }
