@@ -11,7 +11,7 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{BackendId, Epoch, PartitionId, Version};
 use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::info::{Content, Info};
-use tabvault_common::repo::meta::WholeMeta;
+use tabvault_common::repo::meta::{TabletMeta, WholeMeta};
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 
 use crate::agents::Agents;
@@ -265,6 +265,14 @@ fn foreign(ask: Ask) -> Failure {
     Failure::fatal(Kind::Internal, format!("{ask:?} was asked by a job to which it does not belong"))
 }
 
+/// What a restored tablet is shown to hold: what the one that was backed up was.
+fn size(tablet: &TabletMeta) -> TabletSize {
+    match tablet.shown {
+        Some(shown) => TabletSize { files: shown.files, bytes: shown.bytes },
+        None => TabletSize { files: tablet.files, bytes: tablet.bytes },
+    }
+}
+
 /// A verified snapshot as the checks take it.
 fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
     let partition = |partition: tabvault_common::repo::meta::PartitionMeta| SnapshotPartition {
@@ -281,7 +289,7 @@ fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
                 name: index.name,
                 schema_hash: index.schema_hash,
                 tablets: u32::try_from(index.tablets.len()).unwrap_or(u32::MAX),
-                sizes: index.tablets.iter().map(|t| TabletSize { files: t.files, bytes: t.bytes }).collect(),
+                sizes: index.tablets.iter().map(size).collect(),
             })
             .collect(),
         def: partition.def,

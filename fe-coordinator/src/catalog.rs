@@ -188,9 +188,9 @@ pub struct ReplicaInfo {
     pub backend: BackendId,
     /// The version up to which it has everything.
     pub version: Version,
-    /// Its bytes, as last heard.
+    /// The bytes of its data at `version`, as last heard. Shown to users; a backup plans with it.
     pub data_size: u64,
-    /// Its files, as last heard.
+    /// The files of its data at `version`, as last heard.
     pub file_count: u64,
 }
 
@@ -268,7 +268,7 @@ pub struct PreparePartition {
     pub existing: Option<PartitionId>,
     /// The version it shows from publish on.
     pub version: Version,
-    /// What each tablet will hold, by index as in [`TableDef::indexes`] and bucket; empty where nothing is known.
+    /// What each tablet is to be shown to hold, by index as in [`TableDef::indexes`] and bucket; empty where nothing is known.
     pub sizes: Vec<Vec<TabletSize>>,
 }
 
