@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tabvault_common::ids::JobUuid;
 use tabvault_common::task::{Export, Load, LoadedTablet};
 
+use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::Result;
 
@@ -23,8 +24,31 @@ pub trait LoadStore: Send + Sync + fmt::Debug {
     /// `FailedPrecondition` if a tablet lacks the version before, or has a later one; `Mismatch` if its schema is
     /// another; `Busy`, never to be tried again by itself, if the source changed meanwhile. A load that fails leaves the
     /// tablets it had not finished as they were.
-    async fn load(&self, load: JobUuid, task: &Load, progress: &Arc<Progress>) -> Result<Vec<LoadedTablet>>;
+    ///
+    /// What it holds of the directory, and buffers, it reserves from `memory` before.
+    async fn load(
+        &self,
+        load: JobUuid,
+        task: &Load,
+        progress: &Arc<Progress>,
+        memory: &Memory,
+    ) -> Result<Vec<LoadedTablet>>;
 
-    /// Writes the tablets' visible files out. Answers with files and bytes written.
-    async fn export(&self, export: JobUuid, task: &Export, progress: &Arc<Progress>) -> Result<(u64, u64)>;
+    /// Does a step of an export: writes the tablets' visible files out, publishes or discards them. Answers with files
+    /// and bytes written. From the first step on the store names the export among its
+    /// [`jobs`](crate::store::TabletStore::jobs), and removes what is half-made of it when the job is
+    /// [settled](crate::store::TabletStore::settle).
+    ///
+    /// What it holds, and buffers, it reserves from `memory` before.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is something at the target; `Busy`, never to be tried again by itself, if another export
+    /// writes there; `Cancelled` after a discard.
+    async fn export(
+        &self,
+        export: JobUuid,
+        task: &Export,
+        progress: &Arc<Progress>,
+        memory: &Memory,
+    ) -> Result<(u64, u64)>;
 }

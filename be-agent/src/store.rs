@@ -57,10 +57,11 @@ pub trait TabletStore: Send + Sync + fmt::Debug {
     /// A tablet that has adopted this very source for this job answers without looking at `directory`.
     async fn adopt(&self, job: JobUuid, mapping: &TabletMapping, directory: &Path) -> Result<()>;
 
-    /// Ends the ownership of `job` over the tablets it made: published, they are ordinary tablets; discarded, they go.
+    /// Ends the ownership of `job` over the tablets it made: published, they are ordinary tablets; discarded, they go. So
+    /// does, either way, what a load or an export left half-made.
     async fn settle(&self, job: JobUuid, end: JobEnd) -> Result<()>;
 
-    /// Jobs that own tablets here.
+    /// Jobs that own tablets here, or of which something else is to be removed.
     async fn jobs(&self) -> Result<Vec<JobUuid>>;
 
     /// Removes a tablet. One that is not there is no error; pinned files stay readable through their links.

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabvault_be_agent::load::LoadStore;
-use tabvault_be_agent::progress::Progress;
 use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::conformance::{self, Fixture};
 use tabvault_be_agent::store::file::FileTabletStore;
@@ -17,7 +16,7 @@ use tabvault_common::task::{JobEnd, TabletVersion};
 
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{SCHEMA, at, create, load_task, open, snapshot};
+use trees::{SCHEMA, at, create, load_task, memory, open, snapshot};
 
 struct Loaded {
     store: FileTabletStore,
@@ -28,7 +27,7 @@ struct Loaded {
 impl Fixture for Loaded {
     async fn fill(&self, tablet: TabletId) -> TabletVersion {
         let task = load_task(self.source.path(), 2, &[tablet.0]);
-        self.store.load(JobUuid::random(), &task, &Arc::new(Progress::default())).await.unwrap();
+        self.store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
         TabletVersion { tablet, version: Version(2), schema_hash: SCHEMA }
     }
 }
@@ -67,7 +66,7 @@ async fn contents_and_ownership_are_the_same_after_a_restart() {
     let source = tempfile::tempdir().unwrap();
     fs::write(source.path().join("a"), "one").unwrap();
     let store = open(dir.path()).await;
-    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default()).await.unwrap();
+    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
     let job = JobUuid::random();
     create(&store, job, 2).await;
     let (before, usage) = (store.pin(at(1, 2)).await.unwrap().files, store.usage().await.unwrap());
@@ -92,7 +91,7 @@ async fn what_a_crash_left_half_made_is_removed_when_the_root_is_opened() {
     let source = tempfile::tempdir().unwrap();
     fs::write(source.path().join("a"), "one").unwrap();
     let store = open(dir.path()).await;
-    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default()).await.unwrap();
+    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
     let job = JobUuid::random();
     create(&store, job, 2).await;
     drop(store);
@@ -121,7 +120,7 @@ async fn a_tablet_that_is_damaged_is_left_out_and_kept() {
     let store = open(dir.path()).await;
     for version in 2..=3 {
         let task = load_task(source.path(), version, &[1, 2]);
-        store.load(JobUuid::random(), &task, &Arc::default()).await.unwrap();
+        store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
     }
     drop(store);
     fs::remove_file(dir.path().join("data/1/2.jsonl")).unwrap();
@@ -139,7 +138,7 @@ async fn a_snapshot_that_lacks_or_has_too_much_is_named_and_refused() {
     fs::write(source.path().join("a"), "one").unwrap();
     fs::write(source.path().join("b"), "two").unwrap();
     let store = open(dir.path()).await;
-    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default()).await.unwrap();
+    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 7] = [
         ("`index.jsonl` is missing", |dir| fs::remove_file(dir.join("index.jsonl")).unwrap()),
@@ -179,7 +178,7 @@ async fn a_tablet_adopts_once_and_only_for_the_job_that_made_it() {
     let dir = tempfile::tempdir().unwrap();
     let source = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default()).await.unwrap();
+    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
     let download = dir.path().join("download/1");
     let mut mapping = snapshot(&store, 1, 2, 5, &download).await;
     let job = JobUuid::random();

@@ -16,7 +16,7 @@ use tabvault_common::ids::{JobUuid, SchemaHash, TabletId};
 
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{at, create, export, load, load_task, make_odd_tree, open, read_tree, restore, set_times};
+use trees::{at, create, export, load, load_task, make_odd_tree, memory, open, read_tree, restore, set_times};
 
 const TABLETS: [u64; 3] = [1, 2, 3];
 
@@ -191,7 +191,7 @@ async fn every_path_goes_to_the_tablet_of_its_bucket() {
     // One agent has two of the three buckets.
     let mut task = load_task(&source, 2, &TABLETS);
     task.tablets.remove(1);
-    let loaded = store.load(JobUuid::random(), &task, &Arc::default()).await.unwrap();
+    let loaded = store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
     let expected =
         |bucket| (0..40).filter(|number| bucket_of(format!("f{number}").as_bytes(), 3) == bucket).count() as u64;
     assert_eq!(
@@ -226,12 +226,16 @@ async fn the_same_load_again_answers_the_same_though_its_source_is_gone() {
     let source = dir.path().join("source");
     write(&source, &[("a", "1")]);
     let (job, task) = (JobUuid::random(), load_task(&source, 2, &TABLETS));
-    let first = store.load(job, &task, &Arc::default()).await.unwrap();
+    let first = store.load(job, &task, &Arc::default(), &memory()).await.unwrap();
     write(&source, &[("a", "2")]);
-    assert_eq!(store.load(job, &task, &Arc::default()).await.unwrap(), first);
+    assert_eq!(store.load(job, &task, &Arc::default(), &memory()).await.unwrap(), first);
     let third = load(&store, &source, 3, &TABLETS).await.unwrap();
     assert_ne!(third, first);
-    assert_eq!(store.load(job, &task, &Arc::default()).await.unwrap(), first, "also when a later version is there");
+    assert_eq!(
+        store.load(job, &task, &Arc::default(), &memory()).await.unwrap(),
+        first,
+        "also when a later version is there"
+    );
 }
 
 #[tokio::test]
@@ -252,7 +256,7 @@ async fn versions_without_their_predecessor_are_refused() {
     assert_eq!(load(&store, &source, 1, &[1]).await.unwrap_err().kind, Kind::InvalidArgument);
     let mut task = load_task(&source, 4, &[1]);
     task.tablets[0].schema_hash = SchemaHash(8);
-    let other = store.load(JobUuid::random(), &task, &Arc::default()).await.unwrap_err();
+    let other = store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap_err();
     assert_eq!(other.kind, Kind::Mismatch);
     create(&store, JobUuid::random(), 9).await;
     assert_eq!(load(&store, &source, 2, &[9]).await.unwrap_err().kind, Kind::FailedPrecondition);
@@ -376,6 +380,6 @@ async fn progress_counts_every_byte() {
     write(&source, &[("a", "123"), ("d/b", "4567")]);
     symlink("a", source.join("l")).unwrap();
     let progress = Arc::new(Progress::default());
-    store.load(JobUuid::random(), &load_task(&source, 2, &TABLETS), &progress).await.unwrap();
+    store.load(JobUuid::random(), &load_task(&source, 2, &TABLETS), &progress, &memory()).await.unwrap();
     assert_eq!(progress.read(), (7, 7));
 }

@@ -16,7 +16,7 @@ use tabvault_common::task::{Export, ExportStep};
 
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{at, export, export_task, load, make_odd_tree, open, read_tree};
+use trees::{at, export, export_task, load, make_odd_tree, memory, open, read_tree};
 
 /// A store with one file `a` in tablet 1 at version 2.
 async fn small(dir: &Path) -> FileTabletStore {
@@ -28,7 +28,7 @@ async fn small(dir: &Path) -> FileTabletStore {
 }
 
 async fn step(store: &FileTabletStore, job: JobUuid, task: &Export) -> Result<(u64, u64), Failure> {
-    store.export(job, task, &Arc::default()).await
+    store.export(job, task, &Arc::default(), &memory()).await
 }
 
 /// Names in `dir`.
@@ -51,7 +51,7 @@ async fn agents_of_one_machine_write_one_tree_and_publish_it_once() {
         let store = open(&dir.path().join(agent.to_string())).await;
         let mut task = trees::load_task(&source, 2, &tablets);
         task.tablets.retain(|tablet| tablet.tablet.0 % 3 == agent);
-        store.load(JobUuid::random(), &task, &Arc::default()).await.unwrap();
+        store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
         agents.push((store, tablets.into_iter().filter(|tablet| tablet % 3 == agent).collect::<Vec<_>>()));
     }
     let (job, target) = (JobUuid::random(), dir.path().join("made/on the way/target"));
@@ -127,7 +127,7 @@ async fn a_discarded_export_leaves_nothing_and_cannot_be_published() {
         step(&store, job, &task(ExportStep::Discard)).await.unwrap();
     }
     assert_eq!(names(dir.path()), ["source", "store"]);
-    assert_eq!(step(&store, job, &task(ExportStep::Publish)).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(step(&store, job, &task(ExportStep::Publish)).await.unwrap_err().kind, Kind::Cancelled);
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn only_readable_versions_are_exported_and_bytes_are_counted() {
     assert_eq!(export(&store, &target, 1, &[5]).await.unwrap_err().kind, Kind::FailedPrecondition);
     let progress = Arc::new(Progress::default());
     let write = export_task(&target, ExportStep::Write, 2, &[1]);
-    assert_eq!(store.export(JobUuid::random(), &write, &progress).await.unwrap(), (1, 7));
+    assert_eq!(store.export(JobUuid::random(), &write, &progress, &memory()).await.unwrap(), (1, 7));
     assert_eq!(progress.read(), (7, 7));
     let empty = dir.path().join("empty");
     export(&store, &empty, 1, &[1]).await.unwrap();

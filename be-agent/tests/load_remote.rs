@@ -5,63 +5,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::TryStreamExt;
 use tabvault_be_agent::load::LoadStore;
-use tabvault_be_agent::store::file::FileTabletStore;
-use tabvault_broker::open::Options;
-use tabvault_broker::storage::Storage;
-use tabvault_common::access::StorageAccess;
-use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::failure::Kind;
 use tabvault_common::ids::JobUuid;
-use tabvault_common::task::{Export, ExportStep, LoadedTablet};
+use tabvault_common::task::ExportStep;
 
+#[path = "file_store/bucket.rs"]
+mod bucket;
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{export, export_task, load, load_task, read_tree};
-
-/// An object storage in memory, and stores that know how to reach it.
-struct Bucket {
-    access: StorageAccess,
-    options: Options,
-    storage: Arc<dyn Storage>,
-}
-
-impl Bucket {
-    async fn new() -> Self {
-        let options = Options { memory: true, ..Options::default() };
-        let access = StorageAccess::direct(format!("memory://{}", JobUuid::random()));
-        let storage = options.open(&access).await.unwrap();
-        Self { access, options, storage }
-    }
-
-    async fn put(&self, path: &str, content: &str) {
-        self.storage.put(path, Bytes::copy_from_slice(content.as_bytes())).await.unwrap();
-    }
-
-    async fn objects(&self) -> Vec<String> {
-        let listed: Vec<_> = self.storage.list("").await.unwrap().try_collect().await.unwrap();
-        let mut names: Vec<String> = listed.into_iter().map(|object| object.path).collect();
-        names.sort();
-        names
-    }
-
-    async fn open(&self, dir: &Path) -> FileTabletStore {
-        FileTabletStore::open_with(vec![dir.to_owned()], self.options.clone().into()).await.unwrap()
-    }
-
-    async fn load(&self, store: &FileTabletStore, version: u64, tablets: &[u64]) -> Result<Vec<LoadedTablet>, Failure> {
-        let mut task = load_task(Path::new("/"), version, tablets);
-        task.source = self.access.clone();
-        store.load(JobUuid::random(), &task, &Arc::default()).await
-    }
-
-    fn export(&self, step: ExportStep, version: u64, tablets: &[u64]) -> Export {
-        let mut task = export_task(Path::new("/"), step, version, tablets);
-        task.target = self.access.clone();
-        task
-    }
-}
+use bucket::Bucket;
+use trees::{export, load, load_task, memory, read_tree};
 
 #[tokio::test]
 async fn objects_are_loaded_as_a_tree_of_files() {
@@ -98,7 +52,7 @@ async fn a_path_that_is_an_object_and_a_directory_is_refused() {
     let empty = Bucket::new().await;
     let mut task = load_task(Path::new("/"), 2, &[9]);
     task.source = empty.access.clone();
-    let nothing = store.load(JobUuid::random(), &task, &Arc::default()).await.unwrap_err();
+    let nothing = store.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap_err();
     assert_eq!(nothing.kind, Kind::NotFound);
 }
 
@@ -131,18 +85,20 @@ async fn files_are_exported_as_objects_by_several_agents() {
     let (first, second) = (bucket.open(&dir.path().join("a")).await, bucket.open(&dir.path().join("b")).await);
     let mut task = load_task(&source, 2, &[1, 2]);
     let rest = task.tablets.split_off(1);
-    first.load(JobUuid::random(), &task, &Arc::default()).await.unwrap();
+    first.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
     task.tablets = rest;
-    second.load(JobUuid::random(), &task, &Arc::default()).await.unwrap();
+    second.load(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap();
     let job = JobUuid::random();
     for _ in 0..2 {
-        let one = first.export(job, &bucket.export(ExportStep::Write, 2, &[1]), &Arc::default()).await.unwrap();
-        let two = second.export(job, &bucket.export(ExportStep::Write, 2, &[2]), &Arc::default()).await.unwrap();
+        let one =
+            first.export(job, &bucket.export(ExportStep::Write, 2, &[1]), &Arc::default(), &memory()).await.unwrap();
+        let two =
+            second.export(job, &bucket.export(ExportStep::Write, 2, &[2]), &Arc::default(), &memory()).await.unwrap();
         assert_eq!(one.0 + two.0, 20);
     }
-    assert!(bucket.objects().await.contains(&format!(".tabvault-export-{job}")), "as long as it is unfinished");
+    assert!(bucket.objects().await.contains(&format!(".tabvault-export-{job}/1-held")), "as long as it is unfinished");
     for (store, tablet) in [(&first, 1), (&second, 2)] {
-        store.export(job, &bucket.export(ExportStep::Publish, 2, &[tablet]), &Arc::default()).await.unwrap();
+        store.export(job, &bucket.export(ExportStep::Publish, 2, &[tablet]), &Arc::default(), &memory()).await.unwrap();
     }
     assert_eq!(bucket.objects().await.len(), 20);
     assert_eq!(&bucket.storage.get("d/e/17", 10).await.unwrap()[..], b"17");
@@ -162,7 +118,7 @@ async fn what_objects_cannot_hold_is_refused_by_name_before_anything_is_written(
     load(&store, &source, 2, &[2]).await.unwrap();
     for (tablet, expected) in [(1, "`empty` is an empty directory"), (2, "`link` is a symbolic link")] {
         let task = bucket.export(ExportStep::Write, 2, &[tablet]);
-        let failure = store.export(JobUuid::random(), &task, &Arc::default()).await.unwrap_err();
+        let failure = store.export(JobUuid::random(), &task, &Arc::default(), &memory()).await.unwrap_err();
         assert_eq!(failure.kind, Kind::Unsupported);
         assert!(failure.message.contains(expected), "{failure}");
     }
@@ -181,16 +137,19 @@ async fn a_prefix_with_objects_of_others_is_refused_and_never_discarded() {
     bucket.put("theirs", "x").await;
     let job = JobUuid::random();
     let write = bucket.export(ExportStep::Write, 2, &[1]);
-    let failure = store.export(job, &write, &Arc::default()).await.unwrap_err();
+    let failure = store.export(job, &write, &Arc::default(), &memory()).await.unwrap_err();
     assert_eq!(failure.kind, Kind::AlreadyExists);
     let discard = bucket.export(ExportStep::Discard, 2, &[1]);
-    store.export(job, &discard, &Arc::default()).await.unwrap();
+    store.export(job, &discard, &Arc::default(), &memory()).await.unwrap();
     assert_eq!(bucket.objects().await, ["theirs"]);
 
     bucket.storage.delete(&["theirs".to_owned()]).await.unwrap();
-    store.export(job, &write, &Arc::default()).await.unwrap();
+    let late = store.export(job, &write, &Arc::default(), &memory()).await.unwrap_err();
+    assert_eq!(late.kind, Kind::Cancelled, "what was discarded writes nothing any more");
+    let job = JobUuid::random();
+    store.export(job, &write, &Arc::default(), &memory()).await.unwrap();
     for _ in 0..2 {
-        store.export(job, &discard, &Arc::default()).await.unwrap();
+        store.export(job, &discard, &Arc::default(), &memory()).await.unwrap();
     }
     assert_eq!(bucket.objects().await, Vec::<String>::new());
 }

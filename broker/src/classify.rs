@@ -18,6 +18,8 @@ pub(crate) struct Symptom<'a> {
     pub(crate) bucket: &'a str,
     /// Whether the request would have changed something.
     pub(crate) effect: bool,
+    /// Whether the request was for a listing, which any bucket has.
+    pub(crate) listing: bool,
     /// The status of the answer, if there was one.
     pub(crate) status: Option<u16>,
     /// The error code that S3 gave, if the answer was one of S3.
@@ -26,6 +28,8 @@ pub(crate) struct Symptom<'a> {
     pub(crate) said: String,
     /// Something answered, but not in S3's words.
     pub(crate) foreign: bool,
+    /// Headers of the answer that tell people who gave it.
+    pub(crate) headers: Vec<String>,
     /// The answer complains that HTTP came to a port of HTTPS.
     pub(crate) wants_tls: bool,
     /// The request was never signed, for want of credentials.
@@ -67,7 +71,9 @@ impl Symptom<'_> {
         self.status.is_none()
             && self.causes().any(|error| {
                 let said = error.to_string();
-                said.starts_with("invalid HTTP") || said.starts_with("connection closed before message completed")
+                said.starts_with("invalid HTTP")
+                    || said.starts_with("connection closed before message completed")
+                    || error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::ConnectionReset)
             })
     }
 
@@ -147,18 +153,29 @@ impl Symptom<'_> {
                 self.unsure(),
                 format!("{endpoint} failed to answer for now (status {status})"),
             )),
-            _ if self.foreign => Some((
+            300..=399 if self.foreign => Some((
                 Kind::Unreachable,
                 Retry::Never,
                 format!(
-                    "{endpoint} is no S3 service: it answers with status {status} and something else than S3 would"
+                    "{endpoint} answers, but is no S3 service: it sends elsewhere ({}): if the S3 service is there, \
+                     make that the endpoint",
+                    self.answer(status)
                 ),
             )),
+            _ if self.foreign => Some((
+                Kind::Unreachable,
+                Retry::Never,
+                format!("{endpoint} answers, but is no S3 service (its answer was {})", self.answer(status)),
+            )),
             // Whoever writes needs no object to be there: then it is the bucket that is missing, or the whole service.
-            404 if self.effect => Some((
+            404 if self.effect || self.listing => Some((
                 Kind::FailedPrecondition,
                 Retry::Never,
-                format!("{endpoint} has no bucket '{}', or is no S3 service (status 404)", self.bucket),
+                format!(
+                    "{endpoint} has no bucket '{}', or is no S3 service (its answer was {} without a reason)",
+                    self.bucket,
+                    self.answer(status)
+                ),
             )),
             404 => Some((Kind::NotFound, Retry::Never, "there is no such object".to_owned())),
             401 | 403 => Some((
@@ -168,8 +185,22 @@ impl Symptom<'_> {
                     "{endpoint} refuses this with status {status} and does not say why: keys or permissions are wrong"
                 ),
             )),
+            _ if self.code.is_none() && self.hint == Kind::Internal => Some((
+                Kind::FailedPrecondition,
+                Retry::Never,
+                format!(
+                    "{endpoint} refuses this as no S3 service would, without a reason (its answer was {}): correct the \
+                     endpoint, or look at what stands before it",
+                    self.answer(status)
+                ),
+            )),
             _ => None,
         }
+    }
+
+    /// The answer as people may want to see it; its text may echo secrets and is not shown.
+    fn answer(&self, status: u16) -> String {
+        std::iter::once(format!("status {status}")).chain(self.headers.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     /// There was no answer, or none that could be read.
@@ -208,6 +239,10 @@ impl Symptom<'_> {
         }
         if causes.iter().any(|error| error.to_string().starts_with("invalid HTTP")) {
             return unreachable(Retry::Never, format!("{endpoint} does not speak HTTP"));
+        }
+        if causes.iter().any(|error| error.to_string() == "received unexpected message from connection") {
+            let why = "speaks out of turn: it does not speak HTTP, or the connection broke";
+            return unreachable(Retry::Safe, format!("{endpoint} {why}"));
         }
         if self.foreign {
             return unreachable(

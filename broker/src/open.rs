@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::{Clock, SystemClock};
@@ -20,6 +21,10 @@ use crate::remote::{Connection, RemoteStorage};
 use crate::retry::{Policy, RetryStorage};
 use crate::storage::{Result, Storage};
 use crate::timeout::{TimeoutStorage, Timeouts};
+
+/// Attempts of [`Options::impatient`], and how long each may take.
+const TRIES: u32 = 3;
+const TRY: Duration = Duration::from_secs(15);
 
 /// How storages are opened: what is the same for all of them in one process.
 #[derive(Debug, Clone)]
@@ -94,6 +99,14 @@ impl Options {
             storage = Arc::new(LimitStorage::new(storage, limits.clone()));
         }
         Ok(Arc::new(RetryStorage::new(storage, self.retry, self.clock.clone())))
+    }
+
+    /// The same for trying out a storage while somebody waits: what does not answer is given up within a minute.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        let retry = Policy { attempts: self.retry.attempts.min(TRIES), ..self.retry };
+        let request = self.timeouts.request.min(TRY);
+        Self { retry, timeouts: Timeouts { request, ..self.timeouts }, ..self.clone() }
     }
 
     fn undecorated(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {

@@ -16,6 +16,7 @@
 //! A dropped request has an unknown outcome. A dropped writer aborts its upload in the background, if it still can.
 
 mod error;
+mod transport;
 mod writer;
 
 pub(crate) use writer::writer_memory;
@@ -40,6 +41,7 @@ use crate::pieces;
 use crate::properties::S3Settings;
 use crate::retry::Policy;
 use crate::storage::{Created, ObjectMeta, ObjectWriter, Result, Storage};
+use transport::S3Transport;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -122,7 +124,7 @@ impl OpendalStorage {
         builder = builder.region(settings.region.as_deref().or(environment.as_deref()).unwrap_or(ANY_REGION));
 
         let op = Operator::new(builder).map_err(|error| misconfigured(&place, &error))?;
-        let transport = HttpTransporter::new(ReqwestTransport::new(client()?));
+        let transport = HttpTransporter::new(S3Transport(ReqwestTransport::new(client()?)));
         let context = op.base_context().with_http_transport(transport);
         Ok(Self { op: op.with_context(context), place: Arc::new(place), clock, policy })
     }
@@ -367,6 +369,8 @@ fn client() -> Result<reqwest::Client> {
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .http1_only()
+        // A signature holds for one host, so S3 could not be followed anyway; whoever else sends on is no S3.
+        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("tabvault/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Failure::fatal(Kind::Internal, format!("set up HTTP: {}", Failure::chain(&error))))

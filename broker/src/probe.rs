@@ -28,7 +28,7 @@ pub struct Probe {
 }
 
 /// Tries `storage` below `<root>/__probe/`; `root` is a path relative to the storage's location, without slashes around
-/// it, and may be empty. With `read_only` nothing is written: the root is listed and that is all.
+/// it, and may be empty. First the root is listed; with `read_only` that is all.
 ///
 /// Whatever it wrote it deletes again, also when a step fails. A crash may leave objects of a few bytes below `__probe/`,
 /// which nothing reads.
@@ -37,9 +37,10 @@ pub struct Probe {
 /// The failure of the first step that did not work, with the right that is missing: reach, write, read, list, delete.
 pub async fn probe(storage: &dyn Storage, root: &str, read_only: bool) -> Result<Probe> {
     let base = if root.is_empty() { String::new() } else { format!("{root}/") };
+    // Of all answers, that to a listing tells best whether this is the service that it is taken for.
+    let listed = async { storage.list_level(&base).await?.try_next().await };
+    listed.await.map_err(|failure| cannot("list", storage, failure))?;
     if read_only {
-        let listed = async { storage.list_level(&base).await?.try_next().await };
-        listed.await.map_err(|failure| cannot("list", storage, failure))?;
         return Ok(Probe { conditional_writes: false });
     }
     let dir = format!("{base}__probe/{}/", Uuid::new_v4().simple());

@@ -13,6 +13,7 @@
 //! # Cancellation
 //! A call whose answer is lost has an unknown outcome if it would have changed something; any other may be tried again.
 
+mod look;
 mod writer;
 
 use std::ops::Range;
@@ -31,7 +32,7 @@ use tabvault_proto::v1::broker_service_client::BrokerServiceClient;
 use tabvault_proto::v1::{self, WriteMode, WriteOutcome};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::path::{check_object, check_prefix};
 use crate::pieces;
@@ -142,7 +143,7 @@ impl RemoteStorage {
                     self.inner.current.store(index, Ordering::Relaxed);
                     return Ok((index, BrokerServiceClient::new(channel)));
                 }
-                Err(error) => why.push(format!("{}: {}", broker.address, Failure::chain(&error))),
+                Err(error) => why.push(format!("{}: {error}", broker.address)),
             }
         }
         Err(Failure::transient(Kind::Unreachable, format!("no broker can be reached: {}", why.join("; "))))
@@ -159,6 +160,19 @@ impl RemoteStorage {
             unsent |= cause.is::<tonic::ConnectError>();
         }
         if let Some(broker) = self.inner.brokers.get(index) {
+            // A broker says in its details what it means; another service does not know the call at all.
+            if status.code() == Code::Unimplemented && failure.kind == Kind::Unsupported && status.details().is_empty()
+            {
+                let said = Some(status.message()).filter(|said| !said.is_empty());
+                failure = Failure::transient(
+                    Kind::Unreachable,
+                    format!(
+                        "{} answers, but is no broker of tabvault: it does not know the service BrokerService{}",
+                        broker.address,
+                        said.map(|said| format!(": {said}")).unwrap_or_default()
+                    ),
+                );
+            }
             if broken {
                 broker.forget();
                 failure = failure.context(format!("broker {}", broker.address));
@@ -199,12 +213,16 @@ impl RemoteStorage {
 }
 
 impl Broker {
-    async fn channel(&self) -> std::result::Result<Channel, tonic::transport::Error> {
+    async fn channel(&self) -> std::result::Result<Channel, String> {
         let known = self.channel.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(channel) = known {
             return Ok(channel);
         }
-        let channel = self.endpoint.connect().await?;
+        // Without TLS a connection comes about with whatever listens.
+        if self.endpoint.uri().scheme_str() == Some("http") {
+            look::expect_http2(self.endpoint.uri()).await?;
+        }
+        let channel = self.endpoint.connect().await.map_err(|error| Failure::chain(&error))?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
         Ok(channel)
     }

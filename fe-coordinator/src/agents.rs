@@ -79,7 +79,10 @@ struct Backend {
     host: String,
     version: String,
     beat: Heartbeat,
+    /// For people.
     last_heard: Option<Time>,
+    /// Looks in a row, a part of the patience apart, since which nothing was heard.
+    unheard: u32,
     /// The stream of the attached agent, and the number of the attachment.
     stream: Option<(u64, mpsc::UnboundedSender<ToAgent>)>,
     attachments: u64,
@@ -90,6 +93,13 @@ struct Backend {
     /// Reports that are being stored. While the job store takes its time the agent's stream is not read, which is no
     /// silence of the agent's.
     storing: u32,
+}
+
+impl Backend {
+    fn heard(&mut self, now: Time) {
+        self.last_heard = Some(now);
+        self.unheard = 0;
+    }
 }
 
 impl Agents {
@@ -165,7 +175,7 @@ impl Agents {
             backend.host.clone_from(&hello.host);
             backend.version.clone_from(&hello.version);
             backend.beat = hello.state.clone();
-            backend.last_heard = Some(self.clock.now());
+            backend.heard(self.clock.now());
             backend.declared_dead = false;
             backend.stream = Some((backend.attachments, sender));
             let again = std::mem::take(&mut backend.sent);
@@ -209,7 +219,7 @@ impl Agents {
     pub fn heartbeat(&self, backend: BackendId, beat: Heartbeat) {
         if let Some(backend) = self.state().backends.get_mut(&backend) {
             backend.beat = beat;
-            backend.last_heard = Some(self.clock.now());
+            backend.heard(self.clock.now());
         }
     }
 
@@ -237,7 +247,7 @@ impl Agents {
         }
         if let Some(backend) = self.state().backends.get_mut(&backend) {
             backend.storing = backend.storing.saturating_sub(1);
-            backend.last_heard = Some(self.clock.now());
+            backend.heard(self.clock.now());
         }
         self.send(backend, ToAgent::Acknowledge(key));
         self.pump.notify_one();

@@ -11,11 +11,11 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{BackendId, Epoch, PartitionId, Version};
 use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::info::{Content, Info};
-use tabvault_common::repo::meta::WholeMeta;
+use tabvault_common::repo::meta::{TabletMeta, WholeMeta};
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 
 use crate::agents::Agents;
-use crate::catalog::{Catalog, Cut, TabletSize};
+use crate::catalog::{Catalog, Cut, PrepareRequest, TabletSize};
 use crate::check::mapping::{
     RestorePlan, SnapshotIndex, SnapshotPartition, SnapshotTable, SnapshotTables, map_restore,
 };
@@ -229,7 +229,25 @@ impl Asks {
         };
         let snapshot = tables(info, meta);
         self.agents.gathered().await;
-        map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())
+        let plan = map_restore(&snapshot, local.as_ref(), request, properties, &self.agents.room())?;
+        self.check_names(&plan.prepare, local.is_none()).await?;
+        Ok(plan)
+    }
+
+    /// Refuses names that this cluster cannot have, whether the user chose them or the snapshot brings them.
+    async fn check_names(&self, request: &PrepareRequest, new_database: bool) -> Result<(), Failure> {
+        for (what, name) in request.new_names(new_database) {
+            let way = match what {
+                "database" | "table" => "restore it under another name with AS",
+                "rollup" => "leave its table out",
+                _ => "leave it out",
+            };
+            self.catalog.check_name(what, name).await.map_err(|failure| {
+                let message = format!("{}; {way}", failure.message);
+                Failure { message, ..failure }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -261,6 +279,14 @@ fn foreign(ask: Ask) -> Failure {
     Failure::fatal(Kind::Internal, format!("{ask:?} was asked by a job to which it does not belong"))
 }
 
+/// What a restored tablet is shown to hold: what the one that was backed up was.
+fn size(tablet: &TabletMeta) -> TabletSize {
+    match tablet.shown {
+        Some(shown) => TabletSize { files: shown.files, bytes: shown.bytes },
+        None => TabletSize { files: tablet.files, bytes: tablet.bytes },
+    }
+}
+
 /// A verified snapshot as the checks take it.
 fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
     let partition = |partition: tabvault_common::repo::meta::PartitionMeta| SnapshotPartition {
@@ -277,7 +303,7 @@ fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
                 name: index.name,
                 schema_hash: index.schema_hash,
                 tablets: u32::try_from(index.tablets.len()).unwrap_or(u32::MAX),
-                sizes: index.tablets.iter().map(|t| TabletSize { files: t.files, bytes: t.bytes }).collect(),
+                sizes: index.tablets.iter().map(size).collect(),
             })
             .collect(),
         def: partition.def,
@@ -290,6 +316,7 @@ fn tables(info: &Info, meta: WholeMeta) -> SnapshotTables {
         database: info.database.clone(),
         label: info.label.to_string(),
         timestamp: info.timestamp.to_string(),
+        format_version: meta.header.format_version,
         content: info.content,
         tables: meta.tables.into_iter().map(table).collect(),
         views: meta.views,

@@ -48,6 +48,12 @@ pub trait Catalog: Send + Sync + fmt::Debug {
     /// `NotFound` "Unknown database 'd'".
     async fn cut(&self, database: &str) -> Result<Cut>;
 
+    /// Whether a new database, table, partition, rollup or view, as `what` says, could have this name here.
+    ///
+    /// # Errors
+    /// `InvalidArgument` "Incorrect table name 't': …" with what would be right.
+    async fn check_name(&self, what: &str, name: &str) -> Result<()>;
+
     /// The tablets of all indexes of a partition, ordered by index and position, each with its replicas.
     ///
     /// # Errors
@@ -182,9 +188,9 @@ pub struct ReplicaInfo {
     pub backend: BackendId,
     /// The version up to which it has everything.
     pub version: Version,
-    /// Its bytes, as last heard.
+    /// The bytes of its data at `version`, as last heard. Shown to users; a backup plans with it.
     pub data_size: u64,
-    /// Its files, as last heard.
+    /// The files of its data at `version`, as last heard.
     pub file_count: u64,
 }
 
@@ -203,6 +209,28 @@ pub struct PrepareRequest {
     pub allow_load: bool,
     /// Where replicas may be placed.
     pub backends: Vec<BackendRoom>,
+}
+
+impl PrepareRequest {
+    /// The names that it brings into the cluster, each with what shall have it, as [`Catalog::check_name`] takes them:
+    /// those of what is there already are left out. `new_database`: whether the database has to be made.
+    pub fn new_names(&self, new_database: bool) -> impl Iterator<Item = (&'static str, &str)> {
+        let database = new_database.then_some(("database", self.database.as_str()));
+        let views = self.views.iter().map(|view| ("view", view.name.as_str()));
+        database.into_iter().chain(self.tables.iter().flat_map(PrepareTable::new_names)).chain(views)
+    }
+}
+
+impl PrepareTable {
+    fn new_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let new = self.existing.is_none() || self.replace_whole;
+        let table = new.then_some(("table", self.def.name.as_str()));
+        // The base index is named as the table.
+        let rollups = self.def.indexes.iter().skip(if new { 1 } else { self.def.indexes.len() });
+        let partitions = self.partitions.iter().filter(|partition| partition.existing.is_none());
+        let rollups = rollups.map(|rollup| ("rollup", rollup.name.as_str()));
+        table.into_iter().chain(rollups).chain(partitions.map(|partition| ("partition", partition.def.name.as_str())))
+    }
 }
 
 /// A backend that may take replicas.
@@ -240,7 +268,7 @@ pub struct PreparePartition {
     pub existing: Option<PartitionId>,
     /// The version it shows from publish on.
     pub version: Version,
-    /// What each tablet will hold, by index as in [`TableDef::indexes`] and bucket; empty where nothing is known.
+    /// What each tablet is to be shown to hold, by index as in [`TableDef::indexes`] and bucket; empty where nothing is known.
     pub sizes: Vec<Vec<TabletSize>>,
 }
 

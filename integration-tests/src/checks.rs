@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tabvault_common::ids::{BackendId, JobId};
 use tabvault_common::view::{JobKind, JobView};
+use tabvault_fe_coordinator::catalog::Catalog;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
@@ -66,7 +67,8 @@ pub async fn assert_one_snapshot(cluster: &Cluster, repository: &str, label: &st
 /// If the catalog cannot be read.
 pub async fn leftovers(cluster: &Cluster) -> Vec<PathBuf> {
     let mut known: BTreeMap<BackendId, BTreeSet<u64>> = BTreeMap::new();
-    let catalog = cluster.fe().catalog();
+    // Past what a test does to the catalog that the coordinator sees.
+    let catalog = cluster.fe().local().expect("built in");
     for database in catalog.databases().await.expect("list the databases") {
         for table in catalog.cut(&database).await.expect("take a cut").tables {
             for partition in table.partitions {
@@ -81,14 +83,16 @@ pub async fn leftovers(cluster: &Cluster) -> Vec<PathBuf> {
         }
     }
     let mut left = Vec::new();
-    for (n, agent) in cluster.agents.iter().enumerate() {
-        let root = cluster.dir.join(format!("be{n}"));
+    for backend in cluster.fe().agents().show() {
+        let root = cluster.dir.join(&backend.host);
         for dir in ["data/snapshot", "data/reuse", "data/download", "data/trash", "state/journal"] {
             left.extend(entries(&root.join(dir)));
         }
-        let Some(backend) = agent.as_ref().and_then(|agent| agent.backend_id()) else { continue };
-        let mut mine = known.remove(&backend).unwrap_or_default();
-        mine.extend(catalog.garbage(backend, 10_000).await.expect("list the garbage").iter().map(|tablet| tablet.0));
+        if !backend.alive {
+            continue;
+        }
+        let mut mine = known.remove(&backend.id).unwrap_or_default();
+        mine.extend(catalog.garbage(backend.id, 10_000).await.expect("list the garbage").iter().map(|tablet| tablet.0));
         let unknown = |path: &PathBuf| {
             let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
             number.is_none_or(|number| !mine.contains(&number))
@@ -128,9 +132,9 @@ pub async fn assert_swept(cluster: &Cluster) {
 pub async fn assert_no_garbage(cluster: &Cluster) {
     for _ in 0..400 {
         let mut waiting = 0;
-        for agent in cluster.agents.iter().flatten() {
-            let backend = agent.backend_id().expect("the agent has a number");
-            waiting += cluster.fe().catalog().garbage(backend, 10).await.expect("list the garbage").len();
+        for backend in cluster.fe().agents().show().into_iter().filter(|backend| backend.alive) {
+            waiting +=
+                cluster.fe().local().expect("built in").garbage(backend.id, 10).await.expect("list the garbage").len();
         }
         if waiting == 0 {
             return;

@@ -26,7 +26,7 @@ mod storage;
 mod tablets;
 
 /// On which side of the write death comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Side {
     /// The write does not happen.
     Before,
@@ -34,10 +34,29 @@ pub enum Side {
     After,
 }
 
-/// What dies: this very process by SIGKILL, or the coordinator as far as a test can do it.
+/// The `n`th write of a kind, counted from 1. A kind is what is written without the names and numbers that differ from
+/// job to job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Point {
+    /// Such as `catalog publish`.
+    pub kind: String,
+    /// Which of the kind.
+    pub n: usize,
+}
+
+#[derive(Debug)]
+enum At {
+    Point(Point),
+    /// After so many writes of any kind.
+    Number(usize),
+}
+
+/// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
+    /// The coordinator, as far as a test can do it.
     Coordinator,
+    /// This very process, by SIGKILL.
     Process,
 }
 
@@ -89,23 +108,13 @@ impl Hold {
 struct State {
     /// Each holds one write.
     holds: Vec<Hold>,
-    /// Writes so far.
-    writes: u64,
-    /// What they were.
-    log: Vec<String>,
-    at: Option<(u64, Side)>,
-    /// As `at`: the `n`th from here on whose description contains this.
-    at_pattern: Option<(String, u64, Side)>,
+    /// What was written since the counting began.
+    log: Vec<Point>,
+    at: Option<(At, Side)>,
     death: Death,
     dead: bool,
-}
-
-impl State {
-    fn reached_pattern(&mut self, what: &str) -> Option<Side> {
-        let (_, left, side) = self.at_pattern.as_mut().filter(|(pattern, _, _)| what.contains(pattern.as_str()))?;
-        *left -= 1;
-        (*left == 0).then_some(*side)
-    }
+    /// Whether the catalog shows no garbage.
+    chores_rest: bool,
 }
 
 impl Crash {
@@ -114,19 +123,56 @@ impl Crash {
     pub fn never() -> Self {
         let state = State {
             holds: Vec::new(),
-            writes: 0,
             log: Vec::new(),
             at: None,
-            at_pattern: None,
             death: Death::Coordinator,
             dead: false,
+            chores_rest: false,
         };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), died: watch::Sender::new(false) }) }
     }
 
-    /// From now on the `n`th write is the last, counted from 1.
-    pub fn arm(&self, n: u64, side: Side) {
-        self.state(|state| state.at = Some((state.writes + n, side)));
+    /// Begins to count anew.
+    pub fn count(&self) {
+        self.state(|state| state.log.clear());
+    }
+
+    /// Counts anew; the write there is the last.
+    pub fn arm(&self, point: Point, side: Side) {
+        self.arm_at(At::Point(point), side, Death::Coordinator);
+    }
+
+    /// As [`Crash::arm`], but the whole process is killed, by SIGKILL.
+    pub fn arm_process(&self, point: Point, side: Side) {
+        self.arm_at(At::Point(point), side, Death::Process);
+    }
+
+    /// As [`Crash::arm`], at the `n`th write of any kind.
+    pub fn arm_after(&self, n: usize, side: Side) {
+        self.arm_at(At::Number(n), side, Death::Coordinator);
+    }
+
+    fn arm_at(&self, at: At, side: Side, death: Death) {
+        self.state(|state| {
+            state.log.clear();
+            state.at = Some((at, side));
+            state.death = death;
+        });
+    }
+
+    /// No garbage is collected until [`Crash::let_chores`]. Chores keep their own time: their writes would come now before
+    /// and now after a job's, which then were not counted alike from one life to the next.
+    pub fn rest_chores(&self) {
+        self.state(|state| state.chores_rest = true);
+    }
+
+    /// Ends [`Crash::rest_chores`].
+    pub fn let_chores(&self) {
+        self.state(|state| state.chores_rest = false);
+    }
+
+    fn chores_rest(&self) -> bool {
+        self.state(|state| state.chores_rest)
     }
 
     /// It lives on for ever; answers false if it is too late for that.
@@ -138,16 +184,7 @@ impl Crash {
         })
     }
 
-    /// The `n`th write from now on whose description contains `pattern` is the last: the whole process is killed, by
-    /// SIGKILL.
-    pub fn arm_process(&self, pattern: &str, n: u64, side: Side) {
-        self.state(|state| {
-            state.death = Death::Process;
-            state.at_pattern = Some((pattern.to_owned(), n, side));
-        });
-    }
-
-    /// Holds the next write whose description contains `pattern`, before or after it happens. See [`Crash::log`].
+    /// Holds the next write whose description contains `pattern`, before or after it happens.
     #[must_use]
     pub fn hold(&self, pattern: &str, side: Side) -> Hold {
         let (reached, open) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -162,9 +199,9 @@ impl Crash {
         let _ = self.inner.died.subscribe().wait_for(|died| *died).await;
     }
 
-    /// What was written so far, one line a write.
+    /// What was written since the counting began.
     #[must_use]
-    pub fn log(&self) -> Vec<String> {
+    pub fn log(&self) -> Vec<Point> {
         self.state(|state| state.log.clone())
     }
 
@@ -211,12 +248,17 @@ impl Crash {
             if state.dead {
                 return None;
             }
-            state.writes += 1;
             let hold = state.holds.iter().position(|hold| what.contains(&hold.pattern));
             let hold = hold.map(|n| state.holds.remove(n));
-            let now = state.at.filter(|(n, _)| *n == state.writes).map(|(_, side)| side);
-            let now = now.or_else(|| state.reached_pattern(&what));
-            state.log.push(what);
+            let kind = kind(&what);
+            let n = state.log.iter().filter(|point| point.kind == kind).count() + 1;
+            let point = Point { kind, n };
+            let reached = |at: &At| match at {
+                At::Point(at) => *at == point,
+                At::Number(n) => *n == state.log.len() + 1,
+            };
+            let now = state.at.as_ref().filter(|(at, _)| reached(at)).map(|(_, side)| *side);
+            state.log.push(point);
             // From here on nothing else is written, not even by another task while this one is being done.
             state.dead = now.is_some();
             Some((now, hold))
@@ -260,6 +302,21 @@ impl Drop for Dying<'_> {
         }
         self.0.inner.died.send_replace(true);
     }
+}
+
+fn kind(write: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in write.split(' ').map(kind_of_word) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+fn kind_of_word(word: &str) -> String {
+    let part = |part: &str| if part.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { part.to_owned() };
+    word.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
 /// What a dead coordinator's tasks hear, if anything: they stop.
@@ -321,5 +378,18 @@ impl OpenStorage for CrashOpener {
     async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>, Failure> {
         let storage = self.opener.open(access).await?;
         Ok(Arc::new(storage::CrashStorage { storage, crash: self.crash.clone(), reads: false }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_make_no_kinds() {
+        let one = kind("store +job/0017/row/0001 +job/0017/row/0002 +job/0017/head=COMMIT");
+        assert_eq!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMIT"));
+        assert_ne!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMITTING"));
+        assert_eq!(kind("storage put __data/0e1f/m/77aa"), "storage put __data/#/m/#");
     }
 }

@@ -7,4 +7,6 @@ pub mod checks;
 pub mod cluster;
 pub mod crash;
 pub mod processes;
+pub mod scene;
 pub mod tree;
+pub mod walk;

@@ -175,6 +175,9 @@ fn names_that_are_wrong() {
         (&restore(&["--table", "flies"]), FAILED, &["Table flies does not exist in snapshot base"]),
         (&restore(&["--table", "parts/r"]), FAILED, &["Partition r of table parts does not exist in snapshot"]),
         (&restore(&["--table", "files=one", "--table", "parts=one"]), FAILED, &["Duplicated alias name: one"]),
+        (&restore(&["--table", "files=a b"]), FAILED, &["Incorrect table name 'a b'", "another name with AS"]),
+        (&restore(&["--into", "1 2"]), FAILED, &["Incorrect database name '1 2'", "another name with AS"]),
+        (&restore(&["--property", "meta_version=2"]), FAILED, &["meta_version is 2, this program reads up to 1"]),
         (
             &["restore", "shop.base", "--from", "repo", "--timestamp", ts, "--into", "new"],
             FAILED,
@@ -265,7 +268,7 @@ fn endpoints_that_are_no_s3() {
         (endpoint("http://no-such-host.invalid:9000"), "does not resolve"),
         (endpoint(&refused), "the connection was refused"),
         (endpoint(&tls), "does not speak TLS"),
-        (endpoint(&plain), "gives back something else than was written"),
+        (endpoint(&plain), "answers, but is no S3 service"),
         (endpoint(&moto.endpoint), "does not know this access key"),
     ];
     for (endpoint, words) in &cases {

@@ -10,6 +10,7 @@
 //! R/data/<tablet>/<v>-<job>/files/<v>-<n>  data files: opaque names, never changed
 //! R/data/.new-<uuid>/                    a tablet being made
 //! R/trash/                               tablets being removed
+//! R/export/<export>.json                 targets of exports under way; see `export`
 //! R/snapshot, R/reuse, R/download        the agent's
 //! ```
 //!
@@ -48,16 +49,19 @@ use tabvault_common::task::{CreateTablet, Export, JobEnd, Load, LoadedTablet, Ta
 use uuid::Uuid;
 
 use self::entry::Entry;
+use self::export::UnderWay;
 use self::header::Header;
 use self::index::INDEX_NAME;
 use self::parallel::blocking;
 use self::tablet::{Tablet, not_found};
 use crate::config::StorageOpener;
 use crate::load::LoadStore;
+use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::{DataRoot, PinnedContent, PinnedFile, PinnedTablet, Result, TabletStore, Usage};
 
 mod adopt;
+mod budget;
 mod entry;
 mod export;
 mod header;
@@ -86,6 +90,7 @@ struct Inner {
     creating: Arc<tokio::sync::Mutex<()>>,
     /// How loads and exports reach remote storage.
     storage: StorageOpener,
+    exports: UnderWay,
     /// Let go when the last clone is gone and no work runs any more.
     _locks: Vec<DirLock>,
 }
@@ -106,12 +111,18 @@ impl FileTabletStore {
     /// # Errors
     /// As [`FileTabletStore::open`].
     pub async fn open_with(roots: Vec<PathBuf>, storage: StorageOpener) -> Result<Self> {
-        let opened = blocking(move |_| open::open(&roots)).await?;
+        let (opened, exports) = blocking(move |_| {
+            let opened = open::open(&roots)?;
+            let exports = UnderWay::open(&opened.roots)?;
+            Ok((opened, exports))
+        })
+        .await?;
         let inner = Inner {
             roots: opened.roots,
             tablets: RwLock::new(opened.tablets),
             creating: Arc::default(),
             storage,
+            exports,
             _locks: opened.locks,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -281,11 +292,12 @@ impl TabletStore for FileTabletStore {
             })
             .await?;
         }
-        Ok(())
+        export::sweep(&self.inner, job).await
     }
 
     async fn jobs(&self) -> Result<Vec<JobUuid>> {
         let mut jobs: Vec<_> = self.inner.all().iter().filter_map(|tablet| tablet.state().header.owner).collect();
+        jobs.extend(self.inner.exports.jobs());
         jobs.sort_unstable();
         jobs.dedup();
         Ok(jobs)
@@ -305,11 +317,23 @@ impl TabletStore for FileTabletStore {
 
 #[async_trait]
 impl LoadStore for FileTabletStore {
-    async fn load(&self, load: JobUuid, task: &Load, progress: &Arc<Progress>) -> Result<Vec<LoadedTablet>> {
-        load::load(&self.inner, load, task, progress).await
+    async fn load(
+        &self,
+        load: JobUuid,
+        task: &Load,
+        progress: &Arc<Progress>,
+        memory: &Memory,
+    ) -> Result<Vec<LoadedTablet>> {
+        load::load(&self.inner, load, task, progress, memory).await
     }
 
-    async fn export(&self, export: JobUuid, task: &Export, progress: &Arc<Progress>) -> Result<(u64, u64)> {
-        export::export(&self.inner, export, task, progress).await
+    async fn export(
+        &self,
+        export: JobUuid,
+        task: &Export,
+        progress: &Arc<Progress>,
+        memory: &Memory,
+    ) -> Result<(u64, u64)> {
+        export::export(&self.inner, export, task, progress, memory).await
     }
 }

@@ -11,6 +11,6 @@ pub(super) async fn run(context: &TaskContext, task: Load) -> Result<TaskResult>
     for root in 0..context.shared.store.roots().len() {
         context.require_space(root, 0).await?;
     }
-    let tablets = store.load(context.key.job, &task, &context.progress).await?;
+    let tablets = store.load(context.key.job, &task, &context.progress, &context.shared.memory).await?;
     Ok(TaskResult::Loaded { tablets })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tabvault_common::task::{TaskBody, TaskKey, TaskProgress};
+use tabvault_common::task::{ExportStep, TaskBody, TaskKey, TaskProgress};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::progress::Progress;
@@ -38,6 +38,8 @@ impl Pools {
     /// Waits until a task of this kind may run.
     pub(super) async fn enter(&self, body: &TaskBody) -> Option<OwnedSemaphorePermit> {
         let pool = match body {
+            // It must not wait behind what it is to stop.
+            TaskBody::Export(export) if export.step == ExportStep::Discard => &self.light,
             TaskBody::Upload(_) | TaskBody::Download(_) | TaskBody::Load(_) | TaskBody::Export(_) => &self.heavy,
             TaskBody::MakeSnapshot(_)
             | TaskBody::Release(_)

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tabvault_be_agent::load::LoadStore;
+use tabvault_be_agent::memory::Memory;
 use tabvault_be_agent::progress::Progress;
 use tabvault_be_agent::store::Result;
 use tabvault_common::failure::{Kind, Retry};
@@ -82,11 +83,11 @@ struct PanickingLoads;
 
 #[async_trait]
 impl LoadStore for PanickingLoads {
-    async fn load(&self, _: JobUuid, _: &Load, _: &Arc<Progress>) -> Result<Vec<LoadedTablet>> {
+    async fn load(&self, _: JobUuid, _: &Load, _: &Arc<Progress>, _: &Memory) -> Result<Vec<LoadedTablet>> {
         panic!("told to panic")
     }
 
-    async fn export(&self, _: JobUuid, _: &Export, _: &Arc<Progress>) -> Result<(u64, u64)> {
+    async fn export(&self, _: JobUuid, _: &Export, _: &Arc<Progress>, _: &Memory) -> Result<(u64, u64)> {
         Ok((0, 0))
     }
 }

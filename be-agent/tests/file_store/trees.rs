@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabvault_be_agent::load::LoadStore;
+use tabvault_be_agent::memory::Memory;
 use tabvault_be_agent::store::file::FileTabletStore;
 use tabvault_be_agent::store::{PinnedContent, TabletStore};
 use tabvault_common::access::StorageAccess;
@@ -25,6 +26,11 @@ pub const SCHEMA: SchemaHash = SchemaHash(7);
 
 pub async fn open(dir: &Path) -> FileTabletStore {
     FileTabletStore::open(vec![dir.to_owned()]).await.unwrap()
+}
+
+/// What an agent has unless told otherwise.
+pub fn memory() -> Memory {
+    Memory::new(256 << 20)
 }
 
 pub fn at(tablet: u64, version: u64) -> TabletVersion {
@@ -54,7 +60,7 @@ pub async fn load(
     version: u64,
     tablets: &[u64],
 ) -> Result<Vec<LoadedTablet>, Failure> {
-    store.load(JobUuid::random(), &load_task(source, version, tablets), &Arc::default()).await
+    store.load(JobUuid::random(), &load_task(source, version, tablets), &Arc::default(), &memory()).await
 }
 
 pub async fn create(store: &FileTabletStore, job: JobUuid, tablet: u64) {
@@ -123,9 +129,9 @@ pub async fn export(
 ) -> Result<(u64, u64), Failure> {
     let job = JobUuid::random();
     let write = export_task(target, ExportStep::Write, version, tablets);
-    let counted = store.export(job, &write, &Arc::default()).await?;
+    let counted = store.export(job, &write, &Arc::default(), &memory()).await?;
     let publish = export_task(target, ExportStep::Publish, version, tablets);
-    store.export(job, &publish, &Arc::default()).await?;
+    store.export(job, &publish, &Arc::default(), &memory()).await?;
     Ok(counted)
 }
 

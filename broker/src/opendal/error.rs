@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use opendal::{Error, ErrorKind};
@@ -10,11 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Place;
+use super::transport::NO_S3;
 use crate::classify::Symptom;
 use crate::pieces;
 
 /// How long a closer look at a strange endpoint may take.
 const CLOSER_LOOK: Duration = Duration::from_secs(3);
+/// The most of a strange header that is shown.
+const HEADER: usize = 100;
 
 /// The failure that `error` means, met while `doing` something that has an `effect` or not.
 pub(super) async fn failure(place: &Place, doing: String, effect: bool, error: &Error) -> Failure {
@@ -62,15 +66,21 @@ fn symptom<'a>(place: &'a Place, doing: String, effect: bool, error: &'a Error) 
     let message = error.message();
     let code = field(message, "code").filter(|code| !code.is_empty());
     let status = status(error);
-    let unreadable = matches!(message, "deserialize xml" | "ETag not present in returning response");
+    let unreadable = matches!(message, "deserialize xml" | "ETag not present in returning response" | NO_S3);
+    let location = header(error, "location");
     Symptom {
-        doing,
         endpoint: &place.endpoint,
         bucket: &place.bucket,
+        listing: doing.starts_with("list "),
+        doing,
         effect,
         status,
         said: if code.is_some() { field(message, "message").unwrap_or_default() } else { String::new() },
         foreign: unreadable || (status.is_some() && code.is_none() && !message.is_empty()),
+        headers: [("", header(error, "content-type")), ("server ", header(error, "server")), ("to ", location)]
+            .into_iter()
+            .filter_map(|(what, value)| Some(format!("{what}{}", value?)))
+            .collect(),
         wants_tls: status == Some(400) && (message.contains("HTTPS port") || message.contains("HTTPS server")),
         unsigned: message == "signing http request",
         hint: hint(error.kind()),
@@ -120,18 +130,43 @@ fn status(error: &Error) -> Option<u16> {
     digits.parse().ok()
 }
 
-/// Whether something at `endpoint` that does not understand HTTP answers it with a record of TLS.
+/// A header of the answer, which OpenDAL keeps there as well.
+fn header(error: &Error, name: &str) -> Option<String> {
+    let text = error.to_string();
+    let headers = text.split_once("response: Parts { status: ")?.1.split_once("headers: {")?.1;
+    let value = headers.split_once(&format!("\"{name}\": \""))?.1.split('"').next()?;
+    Some(value.chars().take(HEADER).collect())
+}
+
+/// Whether something at `endpoint` answers the greeting of TLS with a record of TLS.
 async fn speaks_tls(endpoint: &str) -> bool {
     let Some(host) = endpoint.strip_prefix("http://") else { return false };
     let authority = host.split('/').next().unwrap_or(host);
     let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
     let look = async {
         let mut connection = TcpStream::connect(address).await?;
-        connection.write_all(b"GET / HTTP/1.1\r\nhost: tabvault\r\n\r\n").await?;
-        connection.read_u8().await
+        connection.write_all(&tls_hello()?).await?;
+        let mut head = [0; 2];
+        connection.read_exact(&mut head).await.map(|_| head)
     };
-    // 21 is an alert, 22 a handshake.
-    matches!(tokio::time::timeout(CLOSER_LOOK, look).await, Ok(Ok(21 | 22)))
+    // 21 is an alert, 22 a handshake; 3 is the version of every TLS.
+    matches!(tokio::time::timeout(CLOSER_LOOK, look).await, Ok(Ok([21 | 22, 3])))
+}
+
+/// The first record that a client of TLS sends.
+fn tls_hello() -> std::io::Result<Vec<u8>> {
+    let other = |error| std::io::Error::other::<rustls::Error>(error);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(other)?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = rustls::pki_types::ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(other)?;
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello)?;
+    Ok(hello)
 }
 
 #[cfg(test)]

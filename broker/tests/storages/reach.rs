@@ -7,12 +7,14 @@ use futures::stream::TryStreamExt;
 use rustls::pki_types::PrivateKeyDer;
 use tabvault_broker::open::Options;
 use tabvault_broker::probe::probe;
+use tabvault_broker::process::Config;
 use tabvault_broker::retry::Policy;
 use tabvault_broker::storage::Storage;
 use tabvault_common::failure::{Failure, Kind, Retry};
 
 use crate::canned::{Canned, answer};
 use crate::moto::{SECRET, s3};
+use crate::process::Process;
 
 async fn storage(endpoint: &str) -> Arc<dyn Storage> {
     let retry = Policy { attempts: 1, base: Duration::ZERO, cap: Duration::ZERO };
@@ -76,21 +78,96 @@ async fn a_web_server_that_is_no_s3() {
     let echo = format!("<html>404 not here: {SECRET}</html>");
     let server = Canned::http(vec![answer(404, &echo)]).await;
     expect(&format!("http://{}", server.address), Retry::Never, "is no S3 service").await;
+    let failure = failures(&format!("http://{}", server.address)).await.remove(0);
+    assert!(failure.message.contains("(its answer was status 404)"), "{failure}");
+}
 
-    let server = Canned::http(vec![answer(200, "{\"hello\": 1}")]).await;
-    let storage = storage(&format!("http://{}", server.address)).await;
-    let failure = storage.list("").await.err().unwrap();
-    assert_eq!((failure.kind, failure.retry), (Kind::Unreachable, Retry::Never));
-    assert!(failure.message.contains("is no S3 service"), "{failure}");
-    // Who says yes to everything is found out by what is read back.
-    let failure = probe(&*storage, "", false).await.unwrap_err();
-    assert!(failure.message.contains("gives back something else than was written"), "{failure}");
+#[tokio::test]
+async fn a_web_server_that_says_yes_to_everything() {
+    let pages = [
+        answer(200, "{\"hello\": 1}"),
+        answer(200, "<html><body>It works!</body></html>"),
+        answer(200, "<?xml version=\"1.0\"?><root/>"),
+        answer(200, ""),
+        answer(204, ""),
+    ];
+    for page in pages {
+        let server = Canned::http(vec![page]).await;
+        let endpoint = format!("http://{}", server.address);
+        expect(&endpoint, Retry::Never, "answers, but is no S3 service").await;
+        nothing_can_be_made_at(&endpoint, "answers, but is no S3 service").await;
+        let failure = storage(&endpoint).await.stat("a").await.unwrap_err();
+        assert!(failure.message.contains("is no S3 service"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_server_whose_pages_have_tags() {
+    let page =
+        "HTTP/1.1 200 OK\r\netag: \"e\"\r\nserver: nginx\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
+    let server = Canned::http(vec![page.to_owned()]).await;
+    let says = "is no S3 service (its answer was status 200, text/html, server nginx)";
+    nothing_can_be_made_at(&format!("http://{}", server.address), says).await;
+    // What is listed decides what is still needed, so a page must never pass for an empty bucket.
+    let failure = storage(&format!("http://{}", server.address)).await.list("").await.err().unwrap();
+    assert_eq!((failure.kind, failure.retry), (Kind::Unreachable, Retry::Never), "{failure}");
+}
+
+#[tokio::test]
+async fn a_web_server_that_sends_elsewhere() {
+    // Whoever followed would hear of a host that the operator has never named.
+    let moved = "HTTP/1.1 301 Moved\r\nlocation: https://elsewhere.invalid/\r\ncontent-length: 0\r\n\r\n";
+    let server = Canned::http(vec![moved.to_owned()]).await;
+    let endpoint = format!("http://{}", server.address);
+    expect(&endpoint, Retry::Never, "it sends elsewhere (status 301, to https://elsewhere.invalid/)").await;
+    nothing_can_be_made_at(&endpoint, "it sends elsewhere").await;
+}
+
+#[tokio::test]
+async fn a_web_server_that_refuses_without_a_word() {
+    for (status, says) in [
+        (404, "has no bucket 'bucket', or is no S3 service (its answer was status 404 without a reason)"),
+        (405, "refuses this as no S3 service would, without a reason (its answer was status 405)"),
+        (400, "refuses this as no S3 service would, without a reason (its answer was status 400)"),
+        (403, "refuses this with status 403 and does not say why: keys or permissions are wrong"),
+    ] {
+        let server = Canned::http(vec![answer(status, "")]).await;
+        nothing_can_be_made_at(&format!("http://{}", server.address), says).await;
+    }
+}
+
+#[tokio::test]
+async fn other_services_at_the_port() {
+    let greetings: [&[u8]; 2] = [b"\x4a\0\0\0\x0a8.0.35\0\x08\0\0\0abcdefgh\0", b"-ERR unknown command\r\n"];
+    for greeting in greetings {
+        let server = Canned::bytes(greeting).await;
+        expect(&format!("http://{}", server.address), Retry::Never, "does not speak HTTP").await;
+        expect(&format!("https://{}", server.address), Retry::Never, "does not speak TLS").await;
+    }
+}
+
+#[tokio::test]
+async fn a_port_of_grpc() {
+    let process = Process::start(Config::default()).await;
+    nothing_can_be_made_at(&process.address, "does not speak HTTP").await;
+}
+
+/// Neither kind of probe passes, and both say why.
+async fn nothing_can_be_made_at(endpoint: &str, says: &str) {
+    let storage = storage(endpoint).await;
+    for read_only in [false, true] {
+        let failure = probe(&*storage, "", read_only).await.unwrap_err();
+        assert!(failure.message.contains(says) && failure.message.contains(endpoint), "{failure}");
+        assert!(!failure.message.contains(SECRET));
+    }
 }
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for() {
-    let endpoint = format!("https://localhost:{}", tls_server());
-    expect(&endpoint, Retry::Never, "certificate").await;
+    let port = tls_server();
+    expect(&format!("https://localhost:{port}"), Retry::Never, "certificate").await;
+    // The same in plain HTTP, from a server that hangs up without an alert.
+    expect(&format!("http://localhost:{port}"), Retry::Never, "expects TLS: write https://").await;
 }
 
 /// A server with a certificate of its own making, on a port of its own.

@@ -13,6 +13,7 @@ use tabvault_common::secret::Secret;
 use tokio::net::TcpListener;
 use tonic::transport::Identity;
 
+use crate::canned::{Canned, answer};
 use crate::process::Process;
 
 fn remote(access: &StorageAccess) -> RemoteStorage {
@@ -77,6 +78,9 @@ async fn a_create_whose_broker_dies_has_an_unknown_outcome() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        // The first connection only looks whether this is HTTP/2.
+        let (mut look, _) = listener.accept().await.unwrap();
+        look.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
         let (mut connection, _) = listener.accept().await.unwrap();
         // An empty SETTINGS frame lets the client believe in HTTP/2.
         connection.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
@@ -91,6 +95,45 @@ async fn a_create_whose_broker_dies_has_an_unknown_outcome() {
     access.brokers = vec![address];
     let failure = remote(&access).create("a", Bytes::from_static(b"lost")).await.unwrap_err();
     assert_eq!(failure.retry, Retry::OutcomeUnknown, "{failure}");
+}
+
+#[tokio::test]
+async fn another_service_is_no_broker_and_the_next_one_is_used() {
+    let broker = Process::start(Config::default()).await;
+    let others = [
+        (Canned::http(vec![answer(200, "hi")]).await, "a web server listens there, not a broker"),
+        (Canned::bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n").await, "an SSH server listens there, not a broker"),
+        (Canned::bytes(b"-ERR unknown command\r\n").await, "another service listens there, not a broker"),
+        (Canned::bytes(&[21, 3, 3, 0, 2, 2, 10]).await, "it expects TLS"),
+        (Canned::bytes(b"").await, "it hangs up when it is spoken to"),
+    ];
+    for (other, says) in others {
+        let mut access = StorageAccess::direct("memory://others");
+        access.brokers = vec![format!("http://{}", other.address)];
+        let failure = remote(&access).create("a", Bytes::new()).await.unwrap_err();
+        assert_eq!((failure.kind, failure.retry), (Kind::Unreachable, Retry::Safe), "{failure}");
+        assert!(failure.message.contains(says) && failure.message.contains(&other.address), "{failure}");
+        access.brokers.push(broker.address.clone());
+        remote(&access).put("a", Bytes::new()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_service_of_grpc_is_no_broker() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::default())
+            .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)),
+    );
+    let mut access = StorageAccess::direct("memory://grpc");
+    access.brokers = vec![address.clone()];
+    let storage = remote(&access);
+    for failure in [storage.stat("a").await.unwrap_err(), storage.put("a", Bytes::new()).await.unwrap_err()] {
+        assert_eq!((failure.kind, failure.retry), (Kind::Unreachable, Retry::Safe), "{failure}");
+        assert!(failure.message.contains(&format!("{address} answers, but is no broker")), "{failure}");
+    }
 }
 
 #[tokio::test]

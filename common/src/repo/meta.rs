@@ -86,6 +86,19 @@ pub struct TabletMeta {
     pub files: u64,
     /// Their plain bytes.
     pub bytes: u64,
+    /// What the cluster's catalog said of it at that version, for a restored tablet to be shown as this one was; `None`
+    /// where the catalog could not tell any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
+}
+
+/// A tablet's size as users are shown it: that of the data, without what an engine adds to it when it makes a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The last line.

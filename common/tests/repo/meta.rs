@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::TabletId;
 use tabvault_common::repo::meta::{
-    EncodedMeta, MetaReader, MetaRecord, MetaWriter, PartitionMeta, TableMeta, TabletMeta, WholeMeta,
+    EncodedMeta, MetaReader, MetaRecord, MetaWriter, PartitionMeta, Shown, TableMeta, TabletMeta, WholeMeta,
 };
 use tabvault_common::schema::{TableDef, ViewDef};
 
@@ -36,7 +36,8 @@ fn table(name: String, partitions: std::collections::BTreeMap<String, u32>) -> T
 
 fn in_bucket(tablet: TabletMeta, bucket: u32) -> TabletMeta {
     let manifest = bucket.is_multiple_of(2).then_some(bucket);
-    TabletMeta { tablet: TabletId(u64::from(bucket)), manifest, ..tablet }
+    let shown = bucket.is_multiple_of(3).then_some(Shown { files: u64::from(bucket), bytes: 1 << bucket.min(63) });
+    TabletMeta { tablet: TabletId(u64::from(bucket)), manifest, shown, ..tablet }
 }
 
 fn write(whole: &WholeMeta) -> Result<EncodedMeta, Failure> {

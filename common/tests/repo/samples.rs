@@ -221,6 +221,7 @@ pub(crate) fn partition() -> PartitionMeta {
         manifest: Some(0),
         files,
         bytes,
+        shown: None,
     };
     PartitionMeta {
         table: "orders".to_owned(),

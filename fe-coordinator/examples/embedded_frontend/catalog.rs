@@ -123,6 +123,16 @@ impl Catalog for Frontend {
         Ok(Cut { database: name.to_owned(), tables: cut, views: database.views.clone() })
     }
 
+    async fn check_name(&self, what: &str, name: &str) -> Result<()> {
+        if !name.trim().is_empty() {
+            return Ok(());
+        }
+        Err(Failure::fatal(
+            Kind::InvalidArgument,
+            format!("Incorrect {what} name '{name}': at least one sign is right"),
+        ))
+    }
+
     async fn tablets(&self, partition: PartitionId) -> Result<Vec<TabletInfo>> {
         let tables = self.tables.lock().await;
         let found = tables.partitions().find(|found| found.id == partition);

@@ -8,6 +8,9 @@ use super::{Agents, TaskEvent, ToAgent};
 #[cfg(test)]
 mod tests;
 
+/// How often silence is looked for while the patience lasts.
+const LOOKS: u32 = 4;
+
 /// Most tasks sent to one backend and not reported.
 const WINDOW: usize = 32;
 
@@ -65,7 +68,7 @@ impl Agents {
     ///
     /// Only this loop waits for jobs to take what it tells them, so a job may dispatch from its own loop.
     pub async fn run(&self) {
-        let mut look = self.clock.sleep(self.patience / 4);
+        let mut look = self.clock.sleep(self.patience / LOOKS);
         loop {
             let backends: Vec<BackendId> = self.state().backends.keys().copied().collect();
             for backend in backends {
@@ -75,7 +78,7 @@ impl Agents {
                 () = self.pump.notified() => {}
                 // Not begun anew by every report: silence must be noticed in a busy cluster, too.
                 () = &mut look => {
-                    look = self.clock.sleep(self.patience / 4);
+                    look = self.clock.sleep(self.patience / LOOKS);
                     self.check_silence().await;
                 }
             }
@@ -106,15 +109,18 @@ impl Agents {
         Some(next)
     }
 
-    /// Declares backends dead that have been silent for too long, and closes streams on which nothing is heard.
+    /// One look: declares backends dead that have been silent for too long, and closes streams on which nothing is
+    /// heard.
+    ///
+    /// Looks are counted rather than time: a coordinator that stood still itself, on a machine that was overloaded or
+    /// suspended, has heard nobody meanwhile, and finds what all of them said only when it goes on.
     async fn check_silence(&self) {
-        let now = self.clock.now();
         let (dead, sources) = {
             let mut state = self.state();
             let mut dead = Vec::new();
             for (id, backend) in &mut state.backends {
-                let silent = backend.last_heard.is_none_or(|heard| heard.after(self.patience) <= now);
-                if silent && backend.storing == 0 && !backend.declared_dead {
+                backend.unheard = if backend.storing == 0 { backend.unheard.saturating_add(1) } else { 0 };
+                if backend.unheard > LOOKS && !backend.declared_dead {
                     backend.stream = None;
                     backend.declared_dead = true;
                     dead.push(*id);

@@ -19,8 +19,8 @@ mod look;
 mod restore;
 
 pub use look::{
-    a_cut_shows_tables_partitions_and_tablets_in_order, tablets_are_shown_page_by_page,
-    what_does_not_exist_is_refused_in_the_words_of_users,
+    a_cut_shows_tables_partitions_and_tablets_in_order, names_that_nothing_can_have_are_refused,
+    tablets_are_shown_page_by_page, what_does_not_exist_is_refused_in_the_words_of_users,
 };
 pub use restore::{
     a_late_prepare_is_refused_after_discard, a_stale_coordinator_is_refused, a_table_that_changed_is_refused,
@@ -54,6 +54,7 @@ pub trait Fixture: Send + Sync {
 /// What the catalog answers where it should not fail.
 pub async fn all(fixture: &dyn Fixture) -> Result<()> {
     what_does_not_exist_is_refused_in_the_words_of_users(fixture).await?;
+    names_that_nothing_can_have_are_refused(fixture).await?;
     a_cut_shows_tables_partitions_and_tablets_in_order(fixture).await?;
     tablets_are_shown_page_by_page(fixture).await?;
     prepare_hides_its_targets_and_repeats_its_answer(fixture).await?;

@@ -127,6 +127,10 @@ impl Catalog for LocalCatalog {
         self.look(move |records| show::cut(records, &database)).await
     }
 
+    async fn check_name(&self, what: &str, name: &str) -> Result<()> {
+        validate::name(what, name)
+    }
+
     async fn tablets(&self, partition: PartitionId) -> Result<Vec<TabletInfo>> {
         self.look(move |records| show::tablets(records, partition)).await
     }

@@ -1,4 +1,5 @@
-//! What belongs into a partition, compared as its columns' types compare: numbers as numbers, dates and texts as text.
+//! What may belong into a partition of a table that is defined here: checked against the columns' types, and compared
+//! as [`crate::check::ranges`] has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +7,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::schema::{PartitionRange, PartitionValue, Partitioning, TableDef};
 
 use super::Result;
-
-/// A value of one partition column. The order of the variants is the order of the values.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Value {
-    Min,
-    Number(i128),
-    Text(String),
-    Max,
-}
-
-type Key = Vec<Value>;
+use crate::check::ranges::{Key, PartitionKeys};
 
 /// What belongs into a partition, ready to be compared within one table. The order is that of the first key inside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,75 +126,64 @@ fn key(table: &TableDef, columns: &[String], values: &[PartitionValue]) -> std::
     if values.len() > columns.len() || values.is_empty() {
         return Err(format!("{} values stand for {} partition columns", values.len(), columns.len()));
     }
-    let mut key = Key::with_capacity(columns.len());
-    for (at, name) in columns.iter().enumerate() {
-        key.push(match values.get(at) {
-            None | Some(PartitionValue::Min) => Value::Min,
-            Some(PartitionValue::Max) => Value::Max,
-            Some(PartitionValue::Literal(text)) => {
-                let column = table.column(name).ok_or_else(|| format!("partition column {name} does not exist"))?;
-                literal(&column.data_type, text).ok_or_else(|| {
-                    format!("\"{text}\" is no value of column {name}, whose type is {}", column.data_type)
-                })?
-            }
-        });
+    for (name, value) in columns.iter().zip(values) {
+        let PartitionValue::Literal(text) = value else { continue };
+        let column = table.column(name).ok_or_else(|| format!("partition column {name} does not exist"))?;
+        if !is_value(&column.data_type, text) {
+            return Err(format!("\"{text}\" is no value of column {name}, whose type is {}", column.data_type));
+        }
     }
-    Ok(key)
+    let mut values = values.to_vec();
+    values.resize(columns.len(), PartitionValue::Min);
+    Ok(PartitionKeys::of(table).key(&values))
 }
 
-/// How values of a type compare.
+/// What values of a type look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Comparison {
+pub(crate) enum Values {
     /// Whole numbers between two limits.
     Number(i128, i128),
     /// `yyyy-MM-dd`.
     Date,
     /// `yyyy-MM-dd HH:mm:ss`, possibly with a fraction.
     DateTime,
-    /// Byte by byte.
+    /// Any.
     Text,
 }
 
-/// How values of `data_type` compare, `None` if they cannot be in a partition key.
-pub(crate) fn comparison(data_type: &str) -> Option<Comparison> {
+/// What values of `data_type` look like, `None` if they cannot be in a partition key.
+pub(crate) fn values_of(data_type: &str) -> Option<Values> {
     let end = data_type.find(['(', ' ']).unwrap_or(data_type.len());
     let name = data_type.get(..end).unwrap_or(data_type).to_ascii_uppercase();
     Some(match name.as_str() {
-        "BOOLEAN" | "BOOL" => Comparison::Number(0, 1),
-        "TINYINT" => Comparison::Number(i8::MIN.into(), i8::MAX.into()),
-        "SMALLINT" => Comparison::Number(i16::MIN.into(), i16::MAX.into()),
-        "INT" | "INTEGER" => Comparison::Number(i32::MIN.into(), i32::MAX.into()),
-        "BIGINT" => Comparison::Number(i64::MIN.into(), i64::MAX.into()),
-        "LARGEINT" => Comparison::Number(i128::MIN, i128::MAX),
-        "DATE" | "DATEV2" => Comparison::Date,
-        "DATETIME" | "DATETIMEV2" => Comparison::DateTime,
-        "CHAR" | "VARCHAR" | "STRING" | "TEXT" => Comparison::Text,
+        "BOOLEAN" | "BOOL" => Values::Number(0, 1),
+        "TINYINT" => Values::Number(i8::MIN.into(), i8::MAX.into()),
+        "SMALLINT" => Values::Number(i16::MIN.into(), i16::MAX.into()),
+        "INT" | "INTEGER" => Values::Number(i32::MIN.into(), i32::MAX.into()),
+        "BIGINT" => Values::Number(i64::MIN.into(), i64::MAX.into()),
+        "LARGEINT" => Values::Number(i128::MIN, i128::MAX),
+        "DATE" | "DATEV2" => Values::Date,
+        "DATETIME" | "DATETIMEV2" => Values::DateTime,
+        "CHAR" | "VARCHAR" | "STRING" | "TEXT" => Values::Text,
         _ => return None,
     })
 }
 
-fn literal(data_type: &str, text: &str) -> Option<Value> {
-    match comparison(data_type)? {
-        Comparison::Number(least, most) => {
-            let number = match text.to_ascii_lowercase().as_str() {
-                "true" if (least, most) == (0, 1) => 1,
-                "false" if (least, most) == (0, 1) => 0,
-                digits => digits.parse::<i128>().ok()?,
-            };
-            (least..=most).contains(&number).then_some(Value::Number(number))
-        }
-        Comparison::Date => shaped(text, "dddd-dd-dd").then(|| Value::Text(text.to_owned())),
-        Comparison::DateTime => {
-            if shaped(text, "dddd-dd-dd") {
-                return Some(Value::Text(format!("{text} 00:00:00")));
-            }
+/// Whether `text` is a value of this type as it must be written here.
+fn is_value(data_type: &str, text: &str) -> bool {
+    match values_of(data_type) {
+        Some(Values::Number(least, most)) => match text.to_ascii_lowercase().as_str() {
+            "true" | "false" => (least, most) == (0, 1),
+            digits => digits.parse::<i128>().is_ok_and(|number| (least..=most).contains(&number)),
+        },
+        Some(Values::Date) => shaped(text, "dddd-dd-dd"),
+        Some(Values::DateTime) => {
             let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-            let fits = shaped(seconds, "dddd-dd-dd dd:dd:dd") && fraction.bytes().all(|b| b.is_ascii_digit());
-            let fraction = fraction.trim_end_matches('0');
-            let dot = if fraction.is_empty() { "" } else { "." };
-            fits.then(|| Value::Text(format!("{seconds}{dot}{fraction}")))
+            let plain = shaped(seconds, "dddd-dd-dd dd:dd:dd") && fraction.bytes().all(|b| b.is_ascii_digit());
+            plain || shaped(text, "dddd-dd-dd")
         }
-        Comparison::Text => Some(Value::Text(text.to_owned())),
+        Some(Values::Text) => true,
+        None => false,
     }
 }
 

@@ -48,6 +48,8 @@ pub struct SnapshotTables {
     pub label: String,
     /// Its timestamp.
     pub timestamp: String,
+    /// The version of the remote format in which its definitions are written.
+    pub format_version: u32,
     /// Whether there is data in it.
     pub content: Content,
     /// Its tables.
@@ -117,7 +119,7 @@ pub struct RestorePlan {
 ///
 /// # Errors
 /// `InvalidArgument` for a request that contradicts itself, `NotFound` for what is not in the snapshot, `Mismatch` for
-/// a local table that differs, `AlreadyExists` for a name that something else has, `FailedPrecondition` for a table's
+/// a local table or a format version that differs, `AlreadyExists` for a name that something else has, `FailedPrecondition` for a table's
 /// state, `ResourceExhausted` for too few hosts, `NoSpace` for too little room, `Corrupt` for a snapshot that
 /// contradicts itself.
 pub fn map_restore(
@@ -127,6 +129,7 @@ pub fn map_restore(
     properties: &RestoreProperties,
     backends: &[BackendRoom],
 ) -> Result<RestorePlan, Failure> {
+    check_format(snapshot, properties)?;
     let database = target_database(snapshot, request)?;
     let chosen = choose(snapshot, &request.selection)?;
     let mut notices = replicas::notices(properties);
@@ -195,6 +198,19 @@ struct Target {
     index_map: Vec<usize>,
     /// Plain bytes per partition.
     bytes: Vec<u64>,
+}
+
+fn check_format(snapshot: &SnapshotTables, properties: &RestoreProperties) -> Result<(), Failure> {
+    match properties.meta_version {
+        Some(asked) if asked != snapshot.format_version => {
+            let (label, timestamp, is) = (&snapshot.label, &snapshot.timestamp, snapshot.format_version);
+            Err(mismatch(format!(
+                "snapshot {label} {timestamp} has format version {is}, meta_version says {asked}: write {is}, or leave \
+                 meta_version out"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn target_database<'a>(snapshot: &SnapshotTables, request: &'a RestoreRequest) -> Result<&'a str, Failure> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tabvault_common::compression::Compression;
 use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::repo::FORMAT_VERSION;
 use tabvault_common::repo::info::{BackupType, Content};
 
 use super::invalid;
@@ -102,7 +103,8 @@ impl RestoreProperties {
     /// The properties as their user wrote them; those left out take their defaults.
     ///
     /// # Errors
-    /// `InvalidArgument` for one that is missing or unknown or has a value it cannot have.
+    /// `InvalidArgument` for one that is missing or unknown or has a value it cannot have, `Unsupported` for a
+    /// `meta_version` that this program cannot read.
     pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut given = Given::new(given);
         let properties = Self {
@@ -112,7 +114,7 @@ impl RestoreProperties {
             reserve_dynamic_partition_enable: given.boolean("reserve_dynamic_partition_enable")?,
             allow_load: given.boolean("allow_load")?,
             timeout: given.timeout()?,
-            meta_version: given.count("meta_version")?,
+            meta_version: given.meta_version()?,
             clean_tables: given.boolean("clean_tables")?,
             clean_partitions: given.boolean("clean_partitions")?,
             atomic_restore: given.boolean("atomic_restore")?,
@@ -167,6 +169,16 @@ impl<'a> Given<'a> {
         match value.parse() {
             Ok(number) if number > 0 => Ok(Some(number)),
             _ => Err(invalid(format!("Invalid property '{name}': {value}; write a number that is at least 1"))),
+        }
+    }
+
+    fn meta_version(&mut self) -> Result<Option<u32>, Failure> {
+        match self.count("meta_version")? {
+            Some(version) if version > FORMAT_VERSION => Err(Failure::fatal(
+                Kind::Unsupported,
+                format!("meta_version is {version}, this program reads up to {FORMAT_VERSION}: use a newer one"),
+            )),
+            version => Ok(version),
         }
     }
 

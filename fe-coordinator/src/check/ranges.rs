@@ -26,14 +26,15 @@ enum ColumnOrder {
 
 /// One value in its one form. The order of the variants is that of the values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Value {
+pub(crate) enum Value {
     Min,
     Number(Number),
     Text(String),
     Max,
 }
 
-type Key = Vec<Value>;
+/// What a partition's bound or list names: a value per partition column.
+pub(crate) type Key = Vec<Value>;
 
 impl PartitionKeys {
     /// The order of the partition columns of `table`. A column that the table lacks compares as text.
@@ -60,7 +61,8 @@ impl PartitionKeys {
         }
     }
 
-    fn key(&self, values: &[PartitionValue]) -> Key {
+    /// The values in the form in which they compare.
+    pub(crate) fn key(&self, values: &[PartitionValue]) -> Key {
         let order = |at: usize| self.columns.get(at).copied().unwrap_or(ColumnOrder::Text);
         values.iter().enumerate().map(|(at, value)| order(at).value(value)).collect()
     }
@@ -144,7 +146,7 @@ impl ColumnOrder {
 
 /// A decimal number of any length: what LARGEINT and DECIMAL need.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Number {
+pub(crate) struct Number {
     negative: bool,
     /// Without leading zeros.
     whole: String,

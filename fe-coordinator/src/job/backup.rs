@@ -25,6 +25,7 @@ use tabvault_common::ids::{
 };
 use tabvault_common::label::{Label, SnapshotTimestamp};
 use tabvault_common::repo::info::{ManifestRef, ObjectRef};
+use tabvault_common::repo::meta::Shown;
 use tabvault_common::view::BackupState;
 
 use super::{Asking, Effect, Transition};
@@ -175,6 +176,9 @@ pub struct RowTablet {
     pub files: u64,
     /// Bytes, exactly once snapshotted.
     pub bytes: u64,
+    /// Its size as the catalog shows it at the row's version; `None` if a later one was there already.
+    #[serde(default)]
+    pub shown: Option<Shown>,
     /// Other backends with a replica that covers the version: not tried yet, or left because they fell silent.
     pub others: Vec<BackendId>,
 }

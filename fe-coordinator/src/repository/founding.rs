@@ -60,6 +60,10 @@ impl Founding<'_> {
             }
             found => found?,
         };
+        if found.is_none() && (self.read_only || self.known.is_some()) {
+            // Any web server says that it has no such object: that it can list tells that it is a storage.
+            probe(storage, "", true).await?;
+        }
         self.refuse_missing(found.as_ref(), storage.location())?;
         let conditional_writes = probe(storage, "", self.read_only).await?.conditional_writes;
         let info = match found {

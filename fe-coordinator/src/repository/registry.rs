@@ -51,12 +51,24 @@ pub trait OpenStorage: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When location or properties are wrong.
     async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>>;
+
+    /// The same for a storage that is only tried out, while somebody waits.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    async fn open_to_try(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
+        self.open(access).await
+    }
 }
 
 #[async_trait]
 impl OpenStorage for tabvault_broker::open::Options {
     async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
         Self::open(self, access).await
+    }
+
+    async fn open_to_try(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>> {
+        Self::open(&self.impatient(), access).await
     }
 }
 
@@ -254,7 +266,7 @@ impl Repositories {
         let (name, read_only, cluster) = (record.name.as_str(), record.read_only, self.cluster);
         let founding = Founding { name, read_only, cluster, now: self.clock.now(), known };
         let founded = async {
-            let storage = self.opener.open(&access).await?;
+            let storage = self.opener.open_to_try(&access).await?;
             founding.find_or_found(storage.as_ref()).await
         };
         founded.await.map_err(|failure| doing(what, name, failure))

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tabvault_common::failure::Kind;
-use tabvault_common::ids::{SchemaHash, TabletId, Version};
-use tabvault_common::schema::{KeyType, PartitionDef, PartitionRange, Partitioning, TableDef};
-use tabvault_fe_coordinator::catalog::Catalog;
+use tabvault_common::ids::{Epoch, JobUuid, SchemaHash, TabletId, Version};
+use tabvault_common::schema::{KeyType, PartitionDef, PartitionRange, Partitioning, TableDef, ViewDef};
 use tabvault_fe_coordinator::catalog::conformance::{partition, table};
+use tabvault_fe_coordinator::catalog::{Catalog, PreparePartition, PrepareRequest, PrepareTable};
 
 use super::common::{Home, backends, create, room};
 
@@ -284,4 +284,44 @@ async fn tablets_are_made_in_pieces_of_any_size_and_in_any_order() {
         }
         assert_eq!(home.catalog.unmade_tablets(backend, 999).await.unwrap(), all);
     }
+}
+
+#[tokio::test]
+async fn a_restore_makes_nothing_under_a_name_that_ddl_refuses() {
+    let home = Home::with_database().await;
+    let good = PrepareRequest {
+        database: "new".to_owned(),
+        tables: vec![PrepareTable {
+            def: table("t"),
+            existing: None,
+            replace_whole: false,
+            partitions: vec![PreparePartition {
+                def: partition("p", 0, 10),
+                existing: None,
+                version: Version(2),
+                sizes: Vec::new(),
+            }],
+            drop_partitions: Vec::new(),
+        }],
+        views: vec![ViewDef { name: "w".to_owned(), text: "SELECT 1".to_owned() }],
+        drop_tables: Vec::new(),
+        allow_load: false,
+        backends: backends(3),
+    };
+    type Change = fn(&mut PrepareRequest);
+    let bad: [(&str, Change); 5] = [
+        ("Incorrect database name 'a/b'", |request| request.database = "a/b".to_owned()),
+        ("Incorrect table name 'a/b'", |request| request.tables[0].def.name = "a/b".to_owned()),
+        ("Incorrect rollup name 'a/b'", |request| request.tables[0].def.indexes[1].name = "a/b".to_owned()),
+        ("Incorrect partition name '../p'", |request| request.tables[0].partitions[0].def.name = "../p".to_owned()),
+        ("Incorrect view name 'a/b'", |request| request.views[0].name = "a/b".to_owned()),
+    ];
+    for (words, change) in bad {
+        let mut request = good.clone();
+        change(&mut request);
+        let refused = home.catalog.prepare(JobUuid::random(), Epoch(1), &request).await.unwrap_err();
+        assert!(refused.message.starts_with(words), "{refused}");
+    }
+    assert_eq!(home.catalog.databases().await.unwrap(), ["d"]);
+    home.catalog.prepare(JobUuid::random(), Epoch(1), &good).await.unwrap();
 }

@@ -81,6 +81,9 @@ impl Catalog for Restarting {
     async fn cut(&self, database: &str) -> Result<Cut> {
         anew!(self.cut(database))
     }
+    async fn check_name(&self, what: &str, name: &str) -> Result<()> {
+        anew!(self.check_name(what, name))
+    }
     async fn tablets(&self, partition: PartitionId) -> Result<Vec<TabletInfo>> {
         anew!(self.tablets(partition))
     }

@@ -268,6 +268,7 @@ fn partition(name: &str, n: u32, buckets: u32) -> PartitionMeta {
         manifest: Some(n),
         files: 3,
         bytes: 30,
+        shown: None,
     };
     PartitionMeta {
         table: "t".to_owned(),

@@ -38,6 +38,10 @@ impl Catalog for CrashCatalog {
         self.catalog.cut(database).await
     }
 
+    async fn check_name(&self, what: &str, name: &str) -> Result<()> {
+        self.catalog.check_name(what, name).await
+    }
+
     async fn tablets(&self, partition: PartitionId) -> Result<Vec<TabletInfo>> {
         self.catalog.tablets(partition).await
     }
@@ -59,6 +63,9 @@ impl Catalog for CrashCatalog {
     }
 
     async fn garbage(&self, backend: BackendId, limit: usize) -> Result<Vec<TabletId>> {
+        if self.crash.chores_rest() {
+            return Ok(Vec::new());
+        }
         self.catalog.garbage(backend, limit).await
     }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use tabvault_common::request::{ObjectSelection, RestoreRequest, Selection};
-use tabvault_common::view::TableView;
 use tabvault_integration_tests::checks::{self, fast_dir};
 use tabvault_integration_tests::cluster::{Cluster, Setup};
 use tabvault_integration_tests::crash::Crash;
@@ -20,8 +19,8 @@ pub(crate) struct Bench {
     pub(crate) crash: Crash,
     /// The request to restore everything.
     pub(crate) request: RestoreRequest,
-    /// SHOW TABLES before the tables were dropped.
-    pub(crate) shown: Vec<TableView>,
+    /// [`Bench::sizes`] before the tables were dropped.
+    pub(crate) shown: Vec<String>,
 }
 
 impl Bench {
@@ -40,8 +39,9 @@ impl Bench {
         }
         checks::assert_finished(&cluster.backup("shop", "base", "repo").await.expect("back up"));
         let request = cluster.restore_request("shop", "base", "repo", 2).await;
-        let shown = cluster.fe().catalog().show_tables("shop").await.expect("show the tables");
-        Self { dir, cluster, crash, request, shown }
+        let mut bench = Self { dir, cluster, crash, request, shown: Vec::new() };
+        bench.shown = bench.sizes().await;
+        bench
     }
 
     /// As [`Bench::new`], and the tables gone.
@@ -49,6 +49,22 @@ impl Bench {
         let bench = Self::new().await;
         bench.drop_tables().await;
         bench
+    }
+
+    /// Files and bytes of all tables of `shop`, their partitions and their replicas, as people are shown them.
+    pub(crate) async fn sizes(&self) -> Vec<String> {
+        let (catalog, mut sizes) = (self.cluster.fe().catalog(), Vec::new());
+        for table in catalog.show_tables("shop").await.expect("show the tables") {
+            let name = &table.name;
+            sizes.push(format!("{name} {} {} of {}", table.file_count, table.data_size, table.tablets));
+            for partition in catalog.show_partitions("shop", name).await.expect("show the partitions") {
+                sizes.push(format!("{name}/{} {} {}", partition.name, partition.file_count, partition.data_size));
+                let replicas = catalog.show_tablets("shop", name, Some(&partition.name), None, 100).await;
+                let replicas = replicas.expect("show the tablets");
+                sizes.extend(replicas.iter().map(|replica| format!("  {} {}", replica.file_count, replica.data_size)));
+            }
+        }
+        sizes
     }
 
     pub(crate) async fn drop_tables(&self) {

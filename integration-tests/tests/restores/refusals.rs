@@ -56,6 +56,8 @@ async fn a_request_that_the_snapshot_cannot_answer() {
     bench.refused(without, &["Missing backup_timestamp property"]).await;
     bench.refused(with(request, "colour", "red"), &["Unknown restore job properties: [colour]"]).await;
     bench.refused(with(request, "allow_load", "perhaps"), &["Invalid boolean property 'allow_load': perhaps"]).await;
+    let words = ["meta_version is 2, this program reads up to 1"];
+    bench.refused(with(request, "meta_version", "2"), &words).await;
     bench.refused(with(request, "timeout", "5"), &["timeout must be at least 10 min"]).await;
     let other = RestoreRequest { label: "so not".to_owned(), ..request.clone() };
     bench.refused(other, &["Label format error. regex: "]).await;
@@ -209,17 +211,25 @@ async fn a_database_that_is_busy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_that_nothing_can_have() {
+async fn names_that_nothing_here_can_have() {
     let bench = Bench::dropped().await;
-    let table = RestoreRequest { selection: alias("items", "a/b"), ..bench.request.clone() };
-    let database = RestoreRequest { into: Some("x y".to_owned()), ..bench.request.clone() };
-    for (request, words) in [(table, "Incorrect table name 'a/b'"), (database, "Incorrect database name 'x y'")] {
-        let job = bench.cluster.restore(request).await.expect("the catalog is asked by the job");
-        assert_eq!(job.state, "CANCELLED");
-        let status = job.status.as_ref().expect("a cancelled job says why");
-        assert!(status.message.contains(words), "{status}");
+    let select = |selection| RestoreRequest { selection, ..bench.request.clone() };
+    for name in ["a/b", "", "1st", &"x".repeat(65)] {
+        let words = [&format!("Incorrect table name '{name}'"), "restore it under another name with AS"];
+        bench.refused(select(alias("items", name)), &words).await;
+        let database = RestoreRequest { into: Some(name.to_owned()), ..bench.request.clone() };
+        let words = [&format!("Incorrect database name '{name}'"), "restore it under another name with AS"];
+        bench.refused(database, &words).await;
     }
     assert_eq!(bench.cluster.fe().catalog().databases().await.expect("list the databases"), ["shop"]);
-    assert_eq!(bench.tables("shop").await, Vec::<String>::new());
-    checks::assert_swept(&bench.cluster).await;
+    // What is not a table's name cannot be the name of one to back up either.
+    for name in ["a/b", "", "1st"] {
+        let mut request = backup_request("shop", "more", "repo");
+        request.selection = Selection::Only(some(name, &[]));
+        let refused = bench.cluster.fe().backup(request).await.expect_err("there is no such table");
+        assert!(refused.message.starts_with(&format!("Unknown table '{name}'")), "{refused}");
+        let refused = bench.cluster.fe().backup(backup_request(name, "more", "repo")).await;
+        let refused = refused.expect_err("there is no such database");
+        assert!(refused.message.starts_with(&format!("Unknown database '{name}'")), "{refused}");
+    }
 }

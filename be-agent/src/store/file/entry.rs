@@ -65,6 +65,12 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
+    /// A file of which the bytes, and with them all but the path, are still to come.
+    pub(crate) fn to_copy(path: TreePath, mode: Mode, size: u64) -> Self {
+        let data = DataName { version: Version::INITIAL, number: 0 };
+        Self::File { path, mode, mtime: None, size, digest: Digest::of(b""), data }
+    }
+
     /// Where it is in the tree.
     pub(crate) fn path(&self) -> &TreePath {
         match self {

@@ -7,32 +7,46 @@
 //! copied.
 //!
 //! # Consistency
-//! A local target appears whole, or not at all. The steps are idempotent, each for itself, and may be taken by several
-//! agents of one machine at once; the coordinator takes the next step when all have taken the one before.
+//! A local target appears whole, or not at all. Into one prefix of remote storage one export writes at a time; see
+//! [`claim`]. The steps are idempotent, each for itself, and may be taken by several agents at once; the coordinator
+//! takes the next step when all have taken the one before. Discarding stops what is still being written, and is final.
 //!
 //! # Crash consistency
-//! Until the rename there is only the staging directory, which [`ExportStep::Discard`] removes. Before the rename
-//! everything in it is synced.
+//! Until the rename there is only the staging directory. Before the rename everything in it is synced.
+//! [`ExportStep::Discard`] removes what is half-made. Where it never comes, [`sweep`] does the same when the coordinator
+//! says that the export has ended; [`under_way`] remembers what there is to remove.
+//!
+//! # Cancellation
+//! Dropping a step stops it at the next buffer; the next step waits until then.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{JobUuid, TabletId};
 use tabvault_common::task::{Export, ExportStep, ExportTablet};
 
+use self::claim::Claim;
+use self::place::Place;
+use self::under_way::Begun;
 use super::Inner;
+use super::budget::{self, BUFFERS, ENTRY};
 use super::entry::Entry;
 use super::location::{self, Location};
-use super::parallel::blocking;
+use super::parallel::{Stop, blocking, to_end};
 use super::path::TreePath;
+use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::Result;
 
+mod claim;
 mod directories;
 mod place;
 mod remote;
 mod tree;
+mod under_way;
+
+pub(super) use under_way::UnderWay;
 
 /// One tablet's part of the tree.
 struct Part {
@@ -55,31 +69,130 @@ pub(super) async fn export(
     job: JobUuid,
     task: &Export,
     progress: &Arc<Progress>,
+    memory: &Memory,
 ) -> Result<(u64, u64)> {
     let context = |failure: Failure| failure.context(format_args!("export to {}", task.target.location));
-    match location::parse(&task.target).map_err(context)? {
+    let target = location::parse(&task.target).map_err(context)?;
+    let begun = inner.exports.begin(job, task);
+    match task.step {
+        ExportStep::Write => write(inner, job, task, (target, begun), progress, memory).await,
+        ExportStep::Publish => publish(inner, job, task, target, begun).await.map(|()| (0, 0)),
+        ExportStep::Discard => discard(inner, job, task, begun).await.map(|()| (0, 0)),
+    }
+    .map_err(context)
+}
+
+async fn write(
+    inner: &Arc<Inner>,
+    job: JobUuid,
+    task: &Export,
+    (target, begun): (Location, Arc<Begun>),
+    progress: &Arc<Progress>,
+    memory: &Memory,
+) -> Result<(u64, u64)> {
+    let (inner, task, progress) = (inner.clone(), task.clone(), progress.clone());
+    match target {
         Location::Local(target) => {
-            let (inner, task, progress) = (inner.clone(), task.clone(), progress.clone());
-            let exported = blocking(move |stop| {
-                let place = place::Place::new(target, job)?;
-                match task.step {
-                    ExportStep::Write => tree::write(&place, &inner, &task.tablets, &progress, stop),
-                    ExportStep::Publish => place.publish().map(|()| (0, 0)),
-                    ExportStep::Discard => place.discard().map(|()| (0, 0)),
-                }
+            // Tablet by tablet.
+            let entries = task.tablets.iter().map(|wanted| size(&inner, wanted).0 * ENTRY).max().unwrap_or_default();
+            let (held, _) = budget::reserve(memory, entries, BUFFERS).await?;
+            let turn = begun.turn().await;
+            let written = blocking(move |stop| {
+                let _held = (held, turn);
+                begun.work(stop)?;
+                let place = Place::new(target, job)?;
+                inner.exports.record(job, &task.target.location)?;
+                tree::write(&place, &inner, &task.tablets, &progress, stop)
             });
-            exported.await.map_err(context)
+            written.await
         }
         Location::Remote => {
-            let storage = inner.storage.open(&task.target).await.map_err(context)?;
-            match task.step {
-                ExportStep::Write => remote::write(&storage, inner, job, &task.tablets, progress).await,
-                ExportStep::Publish => remote::publish(&storage, job).await.map(|()| (0, 0)),
-                ExportStep::Discard => remote::discard(&storage, job).await.map(|()| (0, 0)),
-            }
-            .map_err(context)
+            let sizes = task.tablets.iter().map(|wanted| size(&inner, wanted));
+            let (files, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+            // The largest file may be all there is. Smaller ones share the room.
+            let (held, buffers) = budget::reserve(memory, files * ENTRY, remote::buffers(bytes).max(BUFFERS)).await?;
+            let storage = inner.storage.open(&task.target).await?;
+            let turn = begun.turn().await;
+            let written = to_end(move |stop| async move {
+                let _held = (held, turn);
+                begun.work(&stop)?;
+                let claim = Claim::new(storage.clone(), job, &task.tablets);
+                let given = (&*progress, &Memory::new(buffers), &stop);
+                remote::write(&storage, &claim, &inner, &task.tablets, given).await
+            });
+            written.await
         }
     }
+}
+
+async fn publish(inner: &Arc<Inner>, job: JobUuid, task: &Export, target: Location, begun: Arc<Begun>) -> Result<()> {
+    let turn = begun.turn().await;
+    begun.work(&Stop::default())?;
+    if let Location::Remote = target {
+        let storage = inner.storage.open(&task.target).await?;
+        Claim::new(storage, job, &task.tablets).publish().await?;
+    }
+    let inner = inner.clone();
+    let published = blocking(move |_| {
+        let _turn = turn;
+        if let Location::Local(target) = target {
+            Place::new(target, job)?.publish()?;
+        }
+        inner.exports.settle(job, &begun)
+    });
+    published.await
+}
+
+/// Stops what is being written, and removes it.
+async fn discard(inner: &Arc<Inner>, job: JobUuid, task: &Export, begun: Arc<Begun>) -> Result<()> {
+    begun.give_up();
+    let turn = begun.turn().await;
+    let target = location::parse(&task.target)?;
+    let (inner, task) = (inner.clone(), task.clone());
+    // To the end: a deletion that is on its way must not arrive when the claim is given up.
+    let discarded = to_end(move |_| async move {
+        let _turn = turn;
+        if let Location::Remote = target {
+            let storage = inner.storage.open(&task.target).await?;
+            let claim = Claim::new(storage, job, &task.tablets);
+            claim.discard(remote::names(&inner, &task.tablets)).await?;
+        }
+        let removed = blocking(move |_| {
+            if let Location::Local(target) = target {
+                Place::new(target, job)?.discard()?;
+            }
+            inner.exports.settle(job, &begun)
+        });
+        removed.await
+    });
+    discarded.await
+}
+
+/// Removes what is left here of an export that nobody will finish, and forgets it.
+pub(super) async fn sweep(inner: &Arc<Inner>, job: JobUuid) -> Result<()> {
+    let Some(begun) = inner.exports.get(job) else { return Ok(()) };
+    if !begun.is_settled() {
+        let target = &begun.task.target;
+        let remote = matches!(location::parse(target), Ok(Location::Remote));
+        let context =
+            |failure: Failure| failure.context(format_args!("remove what export {job} left in {}", target.location));
+        match discard(inner, job, &begun.task, begun.clone()).await.map_err(context) {
+            // It would fail for ever: keys have changed, or the tablet is gone whose files were written.
+            Err(failure) if remote && failure.retry == Retry::Never => {
+                tracing::error!(%failure, "leave objects of an export that was given up behind");
+            }
+            discarded => discarded?,
+        }
+    }
+    inner.exports.forget(job);
+    Ok(())
+}
+
+/// About how many files and bytes are visible in a tablet; none if it cannot be read.
+fn size(inner: &Inner, wanted: &ExportTablet) -> (u64, u64) {
+    let Ok(tablet) = inner.tablet(wanted.at.tablet) else { return (0, 0) };
+    let state = tablet.state();
+    state.rowsets.get(&wanted.at.version).map_or((0, 0), |rowset| (rowset.files, rowset.bytes))
 }
 
 /// Reads what is visible in a tablet. Blocks.

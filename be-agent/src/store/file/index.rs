@@ -35,6 +35,9 @@ pub(crate) const MAX_ENTRIES: u64 = 2_000_000;
 /// Longest line: a path and a target of 4096 bytes each, every byte escaped, and the other fields.
 const MAX_LINE: u64 = 32 * 1024;
 
+/// Bytes of a usual line.
+const LINE: usize = 256;
+
 /// The first line of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +90,8 @@ pub(crate) fn encode<'a>(
         bytes: entries.clone().map(Entry::size).sum(),
         rowset,
     };
-    let mut text = Vec::new();
+    // About as long as it will be: growing would need twice the room.
+    let mut text = Vec::with_capacity(entries.len().saturating_mul(LINE));
     push_line(&mut text, &header)?;
     for entry in entries {
         push_line(&mut text, entry)?;

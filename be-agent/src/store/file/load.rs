@@ -1,7 +1,8 @@
 //! A load: a directory's files become a version of tablets.
 //!
 //! # Overview
-//! Every agent walks the whole source and takes what falls into the buckets of its tablets ([`bucket_of`]). Regular
+//! Every agent walks the whole source and takes what falls into the buckets of its tablets ([`bucket_of`]). It walks
+//! twice: first it counts what it will have to hold, and reserves the memory for it. Regular
 //! files are copied while they are hashed, and must not change meanwhile. Symbolic links are kept as links, whatever
 //! they point to, and directories as entries of their own, so that empty ones and permissions survive. Permission bits
 //! and modification times are kept; see [`super::entry::Entry`] for what is not.
@@ -15,20 +16,25 @@
 //! Data files are copied to their final place, where they mean nothing until the tablet's index names them; they are
 //! synced before. A load that failed, or that was given up, removes what it copied and leaves its tablets as they were.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use tabvault_broker::storage::Storage;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, TabletId, Version};
 use tabvault_common::task::{Load, LoadTablet, LoadedTablet};
 use tokio::sync::OwnedMutexGuard;
 
 use self::batch::{Batch, Slot};
+use self::tally::Tally;
 use super::Inner;
+use super::budget::{self, BUFFERS};
 use super::header::Header;
 use super::index::Rowset;
 use super::location::{self, Location};
 use super::parallel::blocking;
 use super::tablet::Tablet;
+use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::Result;
 
@@ -36,6 +42,7 @@ mod batch;
 mod copy;
 mod local;
 mod remote;
+mod tally;
 
 /// The bucket that a file belongs to: the first eight bytes of the BLAKE3 digest of its path below the source
 /// directory (`/` between parts, any bytes, as they are), read as a little-endian number, modulo `buckets`, of which
@@ -55,47 +62,95 @@ pub(super) async fn load(
     job: JobUuid,
     task: &Load,
     progress: &Arc<Progress>,
+    memory: &Memory,
 ) -> Result<Vec<LoadedTablet>> {
     let context = |failure: Failure| failure.context(format_args!("load {}", task.source.location));
-    check(task).map_err(context)?;
-    let source = location::parse(&task.source).map_err(context)?;
-    if let Location::Local(dir) = &source {
-        let (dir, inner) = (dir.clone(), inner.clone());
-        blocking(move |_| local::check_source(&dir, &inner.roots)).await.map_err(context)?;
-    }
-    let mut answers = Vec::new();
-    let mut slots = Vec::new();
+    load_from(inner, job, task, progress, memory).await.map_err(context)
+}
+
+async fn load_from(
+    inner: &Arc<Inner>,
+    job: JobUuid,
+    task: &Load,
+    progress: &Arc<Progress>,
+    memory: &Memory,
+) -> Result<Vec<LoadedTablet>> {
+    check(task)?;
+    let source = match location::parse(&task.source)? {
+        Location::Local(dir) => {
+            let (source, inner) = (dir.clone(), inner.clone());
+            blocking(move |_| local::check_source(&source, &inner.roots)).await?;
+            Source::Local(dir)
+        }
+        Location::Remote => Source::Remote(inner.storage.open(&task.source).await?),
+    };
     // In one order everywhere: two loads of the same tablets must not wait for each other.
     let mut tablets = task.tablets.clone();
     tablets.sort_unstable_by_key(|tablet| tablet.tablet);
-    for wanted in &tablets {
-        let (tablet, change) = enter(inner, wanted).await.map_err(context)?;
-        let state = tablet.snapshot()?;
-        state.check_schema(wanted.schema_hash).and_then(|()| state.check_settled()).map_err(context)?;
-        match state.rowsets.get(&task.version) {
-            Some(rowset) if rowset.job == job && task.version > state.header.base => {
-                answers.push(answer(tablet.id, rowset));
-            }
-            _ => {
-                check_next(&state, task.version).map_err(context)?;
-                slots.push(Slot::new(tablet, change, state, wanted.bucket));
-            }
+    if let Some(answers) = tablets.iter().map(|wanted| done_before(inner, job, task.version, wanted)).collect() {
+        return Ok(answers);
+    }
+    // Memory comes before the tablets: whoever waits for a tablet holds memory that nobody with the tablet waits for.
+    let tally = Tally::new(task, memory);
+    let (tally, buffers) = match &source {
+        Source::Local(dir) => {
+            let dir = dir.clone();
+            (blocking(move |stop| local::count(tally, &dir, stop)).await?, BUFFERS)
         }
+        Source::Remote(storage) => (remote::count(tally, storage).await?, remote::BUFFERS),
+    };
+    let (held, buffers) = budget::reserve(memory, tally.bytes(), buffers).await?;
+    let mut answers = Vec::new();
+    let mut slots = Vec::new();
+    for wanted in &tablets {
+        let (tablet, change) = enter(inner, wanted).await?;
+        if let Some(answer) = done_before(inner, job, task.version, wanted) {
+            answers.push(answer);
+            continue;
+        }
+        let state = tablet.snapshot()?;
+        state.check_schema(wanted.schema_hash)?;
+        state.check_settled()?;
+        check_next(&state, task.version)?;
+        slots.push(Slot::new(tablet, change, state, wanted.bucket));
     }
     if slots.is_empty() {
         return Ok(answers);
     }
-    let batch = Batch::new(inner.clone(), job, task.version, task.buckets, slots);
+    let batch = Batch::new(inner.clone(), job, task, slots, &tally);
     let progress = Arc::clone(progress);
     let loaded = match source {
-        Location::Local(dir) => blocking(move |stop| local::load(batch, &dir, &progress, stop)).await,
-        Location::Remote => {
-            remote::load(batch, &inner.storage.open(&task.source).await.map_err(context)?, &progress).await
+        Source::Local(dir) => {
+            let loaded = blocking(move |stop| {
+                let _held = held;
+                local::load(batch, &dir, &progress, stop)
+            });
+            loaded.await?
+        }
+        Source::Remote(storage) => {
+            let _held = held;
+            remote::load(batch, &storage, &Memory::new(buffers), &progress).await?
         }
     };
-    answers.extend(loaded.map_err(context)?);
+    answers.extend(loaded);
     answers.sort_unstable_by_key(|answer| answer.tablet);
     Ok(answers)
+}
+
+/// Where the files come from.
+enum Source {
+    Local(PathBuf),
+    Remote(Arc<dyn Storage>),
+}
+
+/// What this very load has answered for a tablet before, if it has.
+fn done_before(inner: &Inner, job: JobUuid, version: Version, wanted: &LoadTablet) -> Option<LoadedTablet> {
+    let tablet = inner.tablet(wanted.tablet).ok()?;
+    let state = tablet.snapshot().ok()?;
+    state.check_schema(wanted.schema_hash).ok()?;
+    state.check_settled().ok()?;
+    let rowset = state.rowsets.get(&version).filter(|rowset| rowset.job == job && version > state.header.base)?;
+    Some(answer(tablet.id, rowset))
 }
 
 /// Refuses a task that contradicts itself.

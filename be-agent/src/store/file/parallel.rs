@@ -28,7 +28,7 @@ impl Stop {
     }
 
     /// Asks for the work to stop.
-    fn set(&self) {
+    pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -47,32 +47,27 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Does `work` on all `items`, [`IN_FLIGHT`] at a time, each thread with a state of its own. Answers in no particular
-/// order. After the first error no other item is begun.
-pub(crate) fn map<T: Send, S, R: Send>(
-    items: Vec<T>,
+/// Does `work` on all `items`, [`IN_FLIGHT`] at a time, each thread with a state of its own. After the first error no
+/// other item is begun.
+pub(crate) fn each<T: Send, S>(
+    items: &mut [T],
     stop: &Stop,
     state: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, T) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
+    work: impl Fn(&mut S, &mut T) -> Result<()> + Sync,
+) -> Result<()> {
     let threads = items.len().clamp(1, IN_FLIGHT);
-    let items = Mutex::new(items.into_iter());
-    let outcome: Mutex<(Vec<R>, Option<Failure>)> = Mutex::new((Vec::new(), None));
+    let items = Mutex::new(items.iter_mut());
+    let first: Mutex<Option<Failure>> = Mutex::default();
     let failed = AtomicBool::new(false);
     let run = || {
         let mut state = state();
-        let mut done = Vec::new();
         while !failed.load(Ordering::Relaxed) {
             let Some(item) = items.lock().unwrap_or_else(PoisonError::into_inner).next() else { break };
-            match stop.check().and_then(|()| work(&mut state, item)) {
-                Ok(answer) => done.push(answer),
-                Err(failure) => {
-                    failed.store(true, Ordering::Relaxed);
-                    outcome.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert(failure);
-                }
+            if let Err(failure) = stop.check().and_then(|()| work(&mut state, item)) {
+                failed.store(true, Ordering::Relaxed);
+                first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
             }
         }
-        outcome.lock().unwrap_or_else(PoisonError::into_inner).0.append(&mut done);
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
@@ -80,8 +75,7 @@ pub(crate) fn map<T: Send, S, R: Send>(
         }
         run();
     });
-    let (done, failure) = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failure.map_or(Ok(done), Err)
+    first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Runs `work` where it may block. It is told to stop when the caller is dropped.
@@ -94,6 +88,18 @@ pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce(&Stop) -> Resu
     }
 }
 
+/// Runs `work` to its end, also when the caller is dropped: then it is told to stop, and never dropped half-way.
+pub(crate) async fn to_end<R: Send + 'static, F: Future<Output = Result<R>> + Send + 'static>(
+    work: impl FnOnce(Stop) -> F,
+) -> Result<R> {
+    let stop = Stop::default();
+    let _stop = stop.on_drop();
+    match tokio::spawn(work(stop.clone())).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Failure::transient(Kind::Internal, format!("the work did not end: {error}"))),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -101,21 +107,31 @@ mod tests {
 
     #[test]
     fn every_item_is_done_once() {
-        let mut done = map((0..1000).collect(), &Stop::default(), || (), |(), item| Ok(item)).unwrap();
-        done.sort_unstable();
-        assert_eq!(done, (0..1000).collect::<Vec<_>>());
+        let mut items = vec![0; 1000];
+        each(
+            &mut items,
+            &Stop::default(),
+            || (),
+            |(), item| {
+                *item += 1;
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(items, vec![1; 1000]);
     }
 
     #[test]
     fn the_first_error_is_the_answer_and_ends_the_work() {
         let begun = Mutex::new(0);
-        let failure = map(
-            (0..100_000).collect(),
+        let mut items: Vec<i32> = (0..100_000).collect();
+        let failure = each(
+            &mut items,
             &Stop::default(),
             || (),
-            |(), item: i32| {
+            |(), item| {
                 *begun.lock().unwrap() += 1;
-                if item == 10 { Err(Failure::fatal(Kind::Corrupt, "ten")) } else { Ok(()) }
+                if *item == 10 { Err(Failure::fatal(Kind::Corrupt, "ten")) } else { Ok(()) }
             },
         );
         assert_eq!(failure.unwrap_err().message, "ten");
@@ -126,6 +142,6 @@ mod tests {
     fn work_that_nobody_waits_for_stops() {
         let stop = Stop::default();
         drop(stop.on_drop());
-        assert_eq!(map(vec![1], &stop, || (), |(), _| Ok(())).unwrap_err().kind, Kind::Cancelled);
+        assert_eq!(each(&mut [1], &stop, || (), |(), _| Ok(())).unwrap_err().kind, Kind::Cancelled);
     }
 }

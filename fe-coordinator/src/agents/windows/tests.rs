@@ -10,6 +10,7 @@ use tabvault_proto::session::{Heartbeat, Hello};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::LOOKS;
 use crate::agents::{Agents, TaskEvent};
 use crate::store::{JobStore, MemoryStore};
 
@@ -39,6 +40,14 @@ impl Bench {
         };
         let backend = agents.attach(&hello).await.unwrap().backend;
         Self { agents, clock, hello, backend }
+    }
+
+    /// Nothing is heard until the patience has come to its end.
+    async fn silence(&self) {
+        for _ in 0..=LOOKS {
+            self.clock.advance(PATIENCE / LOOKS);
+            self.agents.check_silence().await;
+        }
     }
 
     fn job(&self) -> (JobUuid, mpsc::Receiver<TaskEvent>) {
@@ -92,23 +101,33 @@ async fn a_backend_whose_report_is_being_stored_is_not_silent() {
     let (job, mut inbox) = bench.job();
     let report = bench.report(job, 1);
     let stored = stored(&mut inbox).await;
-    bench.clock.advance(PATIENCE * 2);
-    bench.agents.check_silence().await;
+    bench.silence().await;
     assert!(bench.agents.is_alive(bench.backend));
     stored.send(()).unwrap();
     report.await.unwrap();
     bench.agents.check_silence().await;
     assert!(bench.agents.is_alive(bench.backend), "it had no chance to be heard meanwhile");
-    bench.clock.advance(PATIENCE);
-    bench.agents.check_silence().await;
+    bench.silence().await;
+    assert!(!bench.agents.is_alive(bench.backend));
+}
+
+#[tokio::test]
+async fn a_coordinator_that_stood_still_itself_takes_nobody_for_dead() {
+    let bench = Bench::new().await;
+    for _ in 0..3 * LOOKS {
+        bench.clock.advance(PATIENCE * 2);
+        bench.agents.check_silence().await;
+        assert!(bench.agents.is_alive(bench.backend), "what it said meanwhile is heard now");
+        bench.agents.heartbeat(bench.backend, Heartbeat::default());
+    }
+    bench.silence().await;
     assert!(!bench.agents.is_alive(bench.backend));
 }
 
 #[tokio::test]
 async fn a_job_that_begins_hears_which_backends_do_not_answer() {
     let bench = Bench::new().await;
-    bench.clock.advance(PATIENCE);
-    bench.agents.check_silence().await;
+    bench.silence().await;
     let (_, mut inbox) = bench.job();
     assert!(matches!(inbox.try_recv(), Ok(TaskEvent::Dead(backend)) if backend == bench.backend));
     drop(inbox);

@@ -34,6 +34,17 @@ pub async fn what_does_not_exist_is_refused_in_the_words_of_users(fixture: &dyn 
     Ok(())
 }
 
+/// Whatever a catalog can hold, an empty name is none, and plain ones are.
+pub async fn names_that_nothing_can_have_are_refused(fixture: &dyn Fixture) -> Result<()> {
+    for what in ["database", "table", "partition", "rollup", "view"] {
+        fixture.catalog().check_name(what, "orders_2024").await?;
+        let refusal = refused(fixture.catalog().check_name(what, "").await);
+        assert_eq!(refusal.kind, Kind::InvalidArgument, "{refusal}");
+        assert!(refusal.message.starts_with(&format!("Incorrect {what} name ''")), "{refusal}");
+    }
+    Ok(())
+}
+
 /// Tables by name, partitions by range as numbers compare, tablets by index and bucket.
 pub async fn a_cut_shows_tables_partitions_and_tablets_in_order(fixture: &dyn Fixture) -> Result<()> {
     let (catalog, database) = (fixture.catalog(), "conformance_cut");

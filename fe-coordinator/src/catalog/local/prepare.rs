@@ -31,6 +31,9 @@ pub(super) fn prepare(
     }
     refuse_duplicates(request)?;
     let (database, made_database) = open_database(records, job, &request.database)?;
+    for (what, name) in request.new_names(made_database) {
+        validate::name(what, name)?;
+    }
     for (at, table) in (0_u32..).zip(&request.tables) {
         prepare_table(records, job, &database, request, at, table)?;
     }
@@ -85,10 +88,7 @@ fn open_database(records: &mut Records, job: JobUuid, name: &str) -> Result<(Dat
     let key = keys::database(name);
     let (mut database, made) = match records.get::<Database>(&key)? {
         Some(database) => (database, false),
-        None => {
-            validate::name("database", name)?;
-            (Database { id: records.new_id()?, restores: Vec::new() }, true)
-        }
+        None => (Database { id: records.new_id()?, restores: Vec::new() }, true),
     };
     database.restores.push(job);
     records.put(key, &database)?;
@@ -108,7 +108,6 @@ fn prepare_table(
     let restore = Some(Restoring { job, new: wanted.existing.is_none(), allow_load: request.allow_load });
     let (mut table, present) = match (wanted.existing, there) {
         (None, None) => {
-            validate::name("table", &wanted.def.name)?;
             let id = TableId(records.new_id()?);
             (Table { id, def: wanted.def.clone(), state: TableState::Restore, restore: None }, Vec::new())
         }

@@ -58,7 +58,7 @@ pub(super) fn table(def: &mut TableDef) -> Result<()> {
         if !all_rows && !keyed(column) {
             return Err(refused(format!("Partition column {column} of table {table} is not a key column")));
         }
-        if ranges::comparison(&found.data_type).is_none() {
+        if ranges::values_of(&found.data_type).is_none() {
             let message = format!(
                 "Partition column {column} of table {table} has type {}: an integer, a date or a text is right",
                 found.data_type

@@ -22,6 +22,7 @@ fn snapshot() -> SnapshotTables {
         database: "shop".into(),
         label: "nightly".into(),
         timestamp: "2025-07-31-14-02-01-042".into(),
+        format_version: 3,
         content: Content::All,
         tables: cut.tables.into_iter().map(taken).collect(),
         views: Vec::new(),

@@ -173,3 +173,15 @@ fn a_restore_property_that_cannot_be_is_refused() {
         assert_eq!(RestoreProperties::parse(&given(pairs)), Err(invalid(message)));
     }
 }
+
+#[test]
+fn a_format_that_this_program_cannot_read_is_refused() {
+    let newer = FORMAT_VERSION + 1;
+    let refused = RestoreProperties::parse(&given(&[STAMP, ("meta_version", &newer.to_string())])).unwrap_err();
+    let message = format!("meta_version is {newer}, this program reads up to {FORMAT_VERSION}: use a newer one");
+    assert_eq!(refused, Failure::fatal(Kind::Unsupported, message));
+    for bad in ["0", "-1", "v1"] {
+        let refused = RestoreProperties::parse(&given(&[STAMP, ("meta_version", bad)])).unwrap_err();
+        assert_eq!(refused.kind, Kind::InvalidArgument, "{refused}");
+    }
+}

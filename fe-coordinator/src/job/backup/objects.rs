@@ -201,6 +201,7 @@ fn partition_meta(
                 manifest: *manifest,
                 files: t.files,
                 bytes: t.bytes,
+                shown: t.shown,
             };
             tablets.insert((t.index, t.position), meta);
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, TaskId};
 use tabvault_common::repo::info::Content;
+use tabvault_common::repo::meta::Shown;
 
 use super::{Row, RowTablet, Stage};
 use crate::catalog::{CutPartition, CutTable, TabletInfo};
@@ -90,6 +91,7 @@ impl<'a> Planner<'a> {
             ));
         };
         let with_data = self.content == Content::All;
+        let shown = with_data && chosen.version == partition.visible_version;
         let tablet = RowTablet {
             tablet: info.tablet,
             index: info.index,
@@ -98,6 +100,7 @@ impl<'a> Planner<'a> {
             lineage: info.lineage,
             files: if with_data { chosen.file_count } else { 0 },
             bytes: if with_data { chosen.data_size } else { 0 },
+            shown: shown.then_some(Shown { files: chosen.file_count, bytes: chosen.data_size }),
             others: others.iter().map(|r| r.backend).collect(),
         };
         Ok((chosen.backend, tablet))

@@ -54,12 +54,12 @@ pub(super) fn write(
         }
         durable::write_file(&place.attributes_of(part.tablet), &index::encode(attributes.iter(), None)?)?;
         let worker = || (Directories::new(&tree), vec![0; BUFFER]);
-        parallel::map(leaves, stop, worker, |(directories, buffer), item| {
+        parallel::each(&mut leaves, stop, worker, |(directories, buffer), item| {
             let (above, name) = item.path.split();
             let dir = directories.enter(above)?;
             match &item.entry {
                 Entry::File { mode, mtime, digest, .. } => {
-                    write_file(dir, name, &item, (*mode, *mtime, *digest), buffer, |count| {
+                    write_file(dir, name, item, (*mode, *mtime, *digest), buffer, |count| {
                         progress.add_done(count);
                         stop.check()
                     })

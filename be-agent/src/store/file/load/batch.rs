@@ -1,6 +1,6 @@
 //! The tablets of one load, from the first file to the commit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tabvault_common::digest::Hasher;
 use tabvault_common::durable::{self, SyncFs};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, Version};
-use tabvault_common::task::LoadedTablet;
+use tabvault_common::task::{Load, LoadedTablet};
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::Inner;
@@ -18,6 +18,7 @@ use super::super::index::{self, MAX_ENTRIES, Rowset};
 use super::super::parallel::{self, Stop};
 use super::super::path::TreePath;
 use super::super::tablet::{State, Tablet};
+use super::tally::{Allowance, Tally};
 use super::{answer, bucket_of};
 use crate::store::Result;
 
@@ -38,6 +39,13 @@ impl Slot {
     }
 }
 
+/// What one tablet gets, and what is said of it.
+#[derive(Debug)]
+struct Share {
+    brought: Vec<Entry>,
+    answer: Option<LoadedTablet>,
+}
+
 /// The tablets of one load. Dropped before the end, it removes what was copied.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -55,22 +63,32 @@ pub(super) struct Batch {
     syncs: Vec<SyncFs>,
     /// Directories of data files that no index names yet.
     unnamed: Vec<PathBuf>,
-}
-
-/// Where an entry of the source goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// Which tablet.
-    pub(super) slot: usize,
-    /// The name of its data file, should it have one.
-    pub(super) data: DataName,
+    expected: u64,
+    /// What may be held of the source.
+    pub(super) allowance: Allowance,
 }
 
 impl Batch {
-    pub(super) fn new(inner: Arc<Inner>, job: JobUuid, version: Version, buckets: u32, slots: Vec<Slot>) -> Self {
+    /// A batch for what `tally` has counted.
+    pub(super) fn new(inner: Arc<Inner>, job: JobUuid, task: &Load, slots: Vec<Slot>, tally: &Tally) -> Self {
+        let (version, buckets) = (task.version, task.buckets);
+        let (expected, allowance) = (tally.entries(), Allowance::new(tally.bytes()));
         let by_bucket = slots.iter().enumerate().map(|(index, slot)| (slot.bucket, index)).collect();
         let (directories, covered, syncs, unnamed) = (HashSet::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { inner, job, version, buckets, slots, by_bucket, directories, covered, syncs, unnamed }
+        Self {
+            inner,
+            job,
+            version,
+            buckets,
+            slots,
+            by_bucket,
+            directories,
+            covered,
+            syncs,
+            unnamed,
+            expected,
+            allowance,
+        }
     }
 
     /// Makes the directories for data files, and learns where files lie so far. Blocks.
@@ -103,27 +121,23 @@ impl Batch {
 
     /// Whether the entry at `path` goes into one of this agent's tablets.
     pub(super) fn takes(&self, path: &[u8]) -> bool {
-        self.by_bucket.contains_key(&bucket_of(path, self.buckets))
+        self.slot_of(path).is_some()
     }
 
-    /// Refuses more entries than the tablets together may take, before they fill the memory.
-    pub(super) fn check_size(&self, entries: usize) -> Result<()> {
-        let limit = MAX_ENTRIES.saturating_mul(self.slots.len() as u64);
-        if entries as u64 <= limit {
-            return Ok(());
-        }
-        let message =
-            format!("more than {limit} files are for the tablets of this backend: spread the table over more buckets");
-        Err(Failure::fatal(Kind::ResourceExhausted, message))
+    fn slot_of(&self, path: &[u8]) -> Option<usize> {
+        self.by_bucket.get(&bucket_of(path, self.buckets)).copied()
     }
 
-    /// Where the entry at `path` goes; `None` if it is for other agents. Every entry of the source is asked for once,
-    /// in an order that depends on the source only, so that replicas name their data files alike.
-    pub(super) fn place(&mut self, path: &TreePath) -> Result<Option<Place>> {
-        let Some(index) = self.by_bucket.get(&bucket_of(path.as_bytes(), self.buckets)).copied() else {
-            return Ok(None);
-        };
-        let Some(slot) = self.slots.get_mut(index) else { return Ok(None) };
+    /// How many entries will come, at most.
+    pub(super) fn expected(&self) -> usize {
+        usize::try_from(self.expected).unwrap_or(0)
+    }
+
+    /// Names the data file of an entry of this agent's. Every such entry of the source is named once, in an order that
+    /// depends on the source only, so that replicas name their data files alike.
+    pub(super) fn place(&mut self, entry: &mut Entry) -> Result<()> {
+        let slot =
+            self.slot_of(entry.path().as_bytes()).and_then(|slot| self.slots.get_mut(slot)).ok_or_else(homeless)?;
         slot.taken += 1;
         if slot.taken > MAX_ENTRIES {
             let message = format!(
@@ -132,7 +146,10 @@ impl Batch {
             );
             return Err(Failure::fatal(Kind::ResourceExhausted, message));
         }
-        Ok(Some(Place { slot: index, data: DataName { version: self.version, number: slot.taken } }))
+        if let Entry::File { data, .. } = entry {
+            *data = DataName { version: self.version, number: slot.taken };
+        }
+        Ok(())
     }
 
     /// Takes note that the source has something else than a directory at `path`, whosever it is.
@@ -142,40 +159,45 @@ impl Batch {
         }
     }
 
-    /// The file to copy into.
-    pub(super) fn data_path(&self, place: Place) -> Result<PathBuf> {
-        let slot = self.slots.get(place.slot);
-        let slot = slot.ok_or_else(|| Failure::fatal(Kind::Internal, "a file was placed in no tablet"))?;
-        Ok(slot.tablet.rowset_dir(self.version, self.job).join(place.data.to_string()))
+    /// The file to copy into; only the directory for what is no file.
+    pub(super) fn data_path(&self, entry: &Entry) -> Result<PathBuf> {
+        let slot = self.slot_of(entry.path().as_bytes()).and_then(|slot| self.slots.get(slot)).ok_or_else(homeless)?;
+        let dir = slot.tablet.rowset_dir(self.version, self.job);
+        Ok(if let Entry::File { data, .. } = entry { dir.join(data.to_string()) } else { dir })
     }
 
     /// Makes what was copied durable and then, tablet by tablet, part of it. Blocks.
-    pub(super) fn commit(mut self, brought: Vec<(Place, Entry)>, stop: &Stop) -> Result<Vec<LoadedTablet>> {
-        let mut by_slot: BTreeMap<usize, Vec<Entry>> = (0..self.slots.len()).map(|slot| (slot, Vec::new())).collect();
-        for (place, entry) in brought {
-            by_slot.entry(place.slot).or_default().push(entry);
+    pub(super) fn commit(mut self, brought: Vec<Entry>, stop: &Stop) -> Result<Vec<LoadedTablet>> {
+        let room = |slot: &Slot| Vec::with_capacity(usize::try_from(slot.taken).unwrap_or(0));
+        let mut shares: Vec<Share> =
+            self.slots.iter().map(|slot| Share { brought: room(slot), answer: None }).collect();
+        for entry in brought {
+            let slot = self.slot_of(entry.path().as_bytes());
+            slot.and_then(|slot| shares.get_mut(slot)).ok_or_else(homeless)?.brought.push(entry);
         }
         for sync in self.syncs.drain(..) {
             sync.sync()?;
         }
         let this = &self;
-        let committed = parallel::map(
-            by_slot.into_iter().collect(),
+        let mut pairs: Vec<_> = self.slots.iter().zip(&mut shares).collect();
+        let committed = parallel::each(
+            &mut pairs,
             stop,
             || (),
-            |(), (slot, brought)| this.commit_slot(slot, brought).map(|answer| (slot, answer)),
+            |(), (slot, share)| {
+                share.answer = Some(this.commit_slot(slot, std::mem::take(&mut share.brought))?);
+                Ok(())
+            },
         );
         // One tablet's failure does not undo the others' commits: the directories that an index names stay.
         let (version, job) = (self.version, self.job);
         let named = |slot: &Slot| slot.tablet.state().rowsets.get(&version).is_some_and(|rowset| rowset.job == job);
         self.unnamed =
             self.slots.iter().filter(|slot| !named(slot)).map(|slot| slot.tablet.rowset_dir(version, job)).collect();
-        Ok(committed?.into_iter().map(|(_, answer)| answer).collect())
+        committed.map(|()| shares.into_iter().filter_map(|share| share.answer).collect())
     }
 
-    fn commit_slot(&self, index: usize, mut brought: Vec<Entry>) -> Result<LoadedTablet> {
-        let slot =
-            self.slots.get(index).ok_or_else(|| Failure::fatal(Kind::Internal, "a file was placed in no tablet"))?;
+    fn commit_slot(&self, slot: &Slot, mut brought: Vec<Entry>) -> Result<LoadedTablet> {
         let tablet = &slot.tablet;
         let mut view = tablet.view(&slot.state, self.before())?;
         brought.sort_unstable_by(|a, b| a.path().cmp(b.path()));
@@ -198,18 +220,20 @@ impl Batch {
         }
         let loaded_files = brought.iter().filter(|entry| entry.counts()).count() as u64;
         let loaded_bytes = brought.iter().map(Entry::size).sum();
-        let mut entries: BTreeMap<TreePath, Entry> = BTreeMap::new();
-        for path in self.covered.iter().flat_map(|covered| view.beneath(covered)) {
-            entries.insert(path.clone(), Entry::Gone { path });
-        }
-        entries.extend(brought.into_iter().map(|entry| (entry.path().clone(), entry)));
-        for entry in entries.values() {
+        let mut gone: Vec<TreePath> = self.covered.iter().flat_map(|covered| view.beneath(covered)).collect();
+        gone.retain(|path| brought.binary_search_by(|entry| entry.path().cmp(path)).is_err());
+        gone.sort_unstable();
+        gone.dedup();
+        brought.extend(gone.into_iter().map(|path| Entry::Gone { path }));
+        brought.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+        for entry in &brought {
             view.apply(tablet.id, entry.clone())?;
         }
         let (files, bytes) = view.totals();
+        drop(view);
         let digest = hasher.finish();
         let rowset = Rowset { job: self.job, digest, loaded_files, loaded_bytes, files, bytes, stored_bytes };
-        self.write(slot, &index::encode(entries.values(), Some(rowset))?, rowset)?;
+        self.write(slot, &index::encode(brought.iter(), Some(rowset))?, rowset)?;
         Ok(answer(tablet.id, &rowset))
     }
 
@@ -230,6 +254,10 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn homeless() -> Failure {
+    Failure::fatal(Kind::Internal, "a file was placed in no tablet")
 }
 
 impl Drop for Batch {

@@ -15,9 +15,23 @@ use tokio::io::AsyncWriteExt;
 use super::super::entry::{Entry, Mode};
 use super::super::parallel::{IN_FLIGHT, blocking};
 use super::super::path::TreePath;
-use super::batch::{Batch, Place};
+use super::batch::Batch;
+use super::tally::Tally;
+use crate::files::PIECE;
+use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::Result;
+
+/// Bytes that reading all objects in flight holds.
+pub(super) const BUFFERS: u64 = (IN_FLIGHT * PIECES * PIECE) as u64;
+
+/// Pieces of one object: one that is written, its copy on the way to the disk, one that waits, one that is received.
+const PIECES: usize = 4;
+
+/// Bytes that reading an object of `size` bytes holds.
+fn buffers(size: u64) -> u64 {
+    PIECES as u64 * size.min(PIECE as u64)
+}
 
 /// What the listing says of a path of this agent's.
 enum Listed {
@@ -27,17 +41,32 @@ enum Listed {
     Object(u64),
 }
 
-/// An object for one of this agent's tablets.
-struct Found {
-    place: Place,
-    path: TreePath,
-    size: u64,
+/// Counts what of the listing is for this agent.
+pub(super) async fn count(mut tally: Tally, storage: &Arc<dyn Storage>) -> Result<Tally> {
+    let mut objects = storage.list("").await?;
+    // Storages list in the order of names: the directories of one object are mostly those of the next.
+    let mut last: Option<TreePath> = None;
+    while let Some(object) = objects.try_next().await? {
+        let path = tree_path(object.path.strip_suffix('/').unwrap_or(&object.path).as_bytes())?;
+        for above in path.ancestors() {
+            let counted = last.as_ref().is_some_and(|last| last.is_beneath(above));
+            if !counted && tally.takes(above) {
+                tally.add(above, 0)?;
+            }
+        }
+        if tally.takes(path.as_bytes()) {
+            tally.add(path.as_bytes(), 0)?;
+        }
+        last = Some(path);
+    }
+    Ok(tally)
 }
 
-/// Brings the objects of `storage` into the tablets of `batch`.
+/// Brings the objects of `storage` into the tablets of `batch`, with `memory` for the buffers.
 pub(super) async fn load(
     batch: Batch,
     storage: &Arc<dyn Storage>,
+    memory: &Memory,
     progress: &Arc<Progress>,
 ) -> Result<Vec<LoadedTablet>> {
     let mut batch = blocking(move |_| {
@@ -47,23 +76,23 @@ pub(super) async fn load(
     })
     .await?;
     let listed = list(&mut batch, storage).await?;
-    let (mut brought, mut found) = (Vec::new(), Vec::new());
+    let mut all = Vec::with_capacity(listed.len());
     // In the order of paths, so that replicas number their data files alike.
     for (path, listed) in listed {
-        let Some(place) = batch.place(&path)? else { continue };
-        match listed {
-            Listed::Directory => {
-                brought.push((place, Entry::Directory { path, mode: Mode(0o755), mtime: None, empty: false }));
-            }
+        let mut entry = match listed {
+            Listed::Directory => Entry::Directory { path, mode: Mode(0o755), mtime: None, empty: false },
             Listed::Object(size) => {
                 progress.add_total(size);
-                found.push(Found { place, path, size });
+                Entry::to_copy(path, Mode(0o644), size)
             }
-        }
+        };
+        batch.place(&mut entry)?;
+        all.push(entry);
     }
+    let mut brought = Vec::with_capacity(all.len());
     {
         let batch = &batch;
-        let copies = stream::iter(found).map(|found| fetch(batch, storage, found, progress));
+        let copies = stream::iter(all).map(|entry| fetch(batch, storage, entry, memory, progress));
         let mut copies = copies.buffer_unordered(IN_FLIGHT);
         while let Some(entry) = copies.try_next().await? {
             brought.push(entry);
@@ -85,16 +114,17 @@ async fn list(batch: &mut Batch, storage: &Arc<dyn Storage>) -> Result<BTreeMap<
             None => (object.path.as_str(), false),
         };
         let path = tree_path(text.as_bytes())?;
-        for above in path.ancestors().filter(|above| batch.takes(above)) {
-            keep(&mut mine, tree_path(above)?, Listed::Directory)?;
+        for above in path.ancestors() {
+            if batch.takes(above) {
+                keep(batch, &mut mine, tree_path(above)?, Listed::Directory)?;
+            }
         }
         if !marker {
             batch.note_leaf(&path);
         }
         if batch.takes(path.as_bytes()) {
-            keep(&mut mine, path, if marker { Listed::Directory } else { Listed::Object(object.size) })?;
+            keep(batch, &mut mine, path, if marker { Listed::Directory } else { Listed::Object(object.size) })?;
         }
-        batch.check_size(mine.len())?;
     }
     if empty {
         return Err(Failure::fatal(Kind::NotFound, "there is no object under it"));
@@ -106,23 +136,33 @@ fn tree_path(bytes: &[u8]) -> Result<TreePath> {
     TreePath::new(bytes.to_vec()).map_err(|error| Failure::fatal(Kind::InvalidArgument, format!("object {error}")))
 }
 
-fn keep(mine: &mut BTreeMap<TreePath, Listed>, path: TreePath, listed: Listed) -> Result<()> {
+fn keep(batch: &mut Batch, mine: &mut BTreeMap<TreePath, Listed>, path: TreePath, listed: Listed) -> Result<()> {
     match (mine.get(&path), &listed) {
         (Some(Listed::Directory), Listed::Object(_)) | (Some(Listed::Object(_)), Listed::Directory) => {
             let message =
                 format!("`{path}` is an object and, for others, a directory: a tree of files cannot have both");
             Err(Failure::fatal(Kind::Unsupported, message))
         }
-        _ => {
+        (Some(_), _) => Ok(()),
+        (None, _) => {
+            batch.allowance.take(&path, 0)?;
             mine.insert(path, listed);
             Ok(())
         }
     }
 }
 
-async fn fetch(batch: &Batch, storage: &Arc<dyn Storage>, found: Found, progress: &Progress) -> Result<(Place, Entry)> {
-    let Found { place, path, size } = found;
-    let to = batch.data_path(place)?;
+/// Copies the object that `entry` stands for, if it does for any.
+async fn fetch(
+    batch: &Batch,
+    storage: &Arc<dyn Storage>,
+    mut entry: Entry,
+    memory: &Memory,
+    progress: &Progress,
+) -> Result<Entry> {
+    let to = batch.data_path(&entry)?;
+    let Entry::File { path, size, digest, .. } = &mut entry else { return Ok(entry) };
+    let _buffers = memory.reserve(buffers(*size)).await?;
     let writing = |error: std::io::Error| Failure::io(format_args!("write {}", to.display()), &error);
     let object = std::str::from_utf8(path.as_bytes())
         .map_err(|_| Failure::fatal(Kind::Internal, format!("object `{path}` has a name that is not UTF-8")))?;
@@ -138,10 +178,10 @@ async fn fetch(batch: &Batch, storage: &Arc<dyn Storage>, found: Found, progress
     }
     // Until then a write may be under way.
     file.flush().await.map_err(writing)?;
-    if hasher.length() != size {
+    if hasher.length() != *size {
         let message = format!("object `{path}` changed while it was loaded: load it again when nothing writes to it");
         return Err(Failure::fatal(Kind::Busy, message));
     }
-    let digest = hasher.finish();
-    Ok((place, Entry::File { path, mode: Mode(0o644), mtime: None, size, digest, data: place.data }))
+    *digest = hasher.finish();
+    Ok(entry)
 }

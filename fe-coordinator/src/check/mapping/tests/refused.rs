@@ -315,3 +315,13 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
         assert!(map_restore(&snapshot, None, &items, &properties(), &plenty()).is_ok());
     }
 }
+
+#[test]
+fn another_format_version_than_the_one_asked_for_is_refused() {
+    let asked = |version| RestoreProperties { meta_version: Some(version), ..properties() };
+    let refusal = map(None, Selection::All, &asked(2)).unwrap_err();
+    let message = "snapshot nightly 2025-07-31-14-02-01-042 has format version 3, meta_version says 2: write 3, or \
+                   leave meta_version out";
+    assert_eq!(refusal, mismatch(message));
+    assert!(map(None, Selection::All, &asked(3)).is_ok());
+}

@@ -122,6 +122,17 @@ fn rows_hold_just_the_tablets_that_the_definition_speaks_of() {
 }
 
 #[test]
+fn what_is_shown_of_a_tablet_is_kept_if_it_is_shown_of_the_version_that_is_taken() {
+    let mut tablets = infos(2, |_| 100, &[1]);
+    tablets[1].replicas[0].version = tablets[0].replicas[0].version.next();
+    let shown = |content| -> Vec<Option<Shown>> {
+        planned(&tablets, &[1], content)[0].tablets.iter().map(|tablet| tablet.shown).collect()
+    };
+    assert_eq!(shown(Content::All), [Some(Shown { files: 2, bytes: 100 }), None]);
+    assert_eq!(shown(Content::MetadataOnly), [None, None]);
+}
+
+#[test]
 fn the_largest_row_fits_into_a_record() {
     let tablet = RowTablet {
         tablet: TabletId(u64::MAX),
@@ -131,6 +142,7 @@ fn the_largest_row_fits_into_a_record() {
         lineage: Lineage(Uuid::max()),
         files: u64::MAX,
         bytes: u64::MAX,
+        shown: Some(Shown { files: u64::MAX, bytes: u64::MAX }),
         others: vec![BackendId(u64::MAX); 6],
     };
     let mut row = rows().remove(0);
