@@ -10,6 +10,7 @@ use tabvault_proto::v1::catalog_service_server::CatalogServiceServer;
 use tabvault_proto::v1::cluster_service_server::ClusterServiceServer;
 use tabvault_proto::v1::job_service_server::JobServiceServer;
 use tabvault_proto::v1::repository_service_server::RepositoryServiceServer;
+use tabvault_proto::v1::sql_service_server::SqlServiceServer;
 use tabvault_proto::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_SIZE};
 use tonic::Status;
 use tonic::service::Routes;
@@ -23,6 +24,7 @@ mod cluster;
 mod door;
 mod jobs;
 mod repositories;
+mod sql;
 
 /// All services of a coordinator, with health and reflection: to be served by tonic, or inside an axum router.
 ///
@@ -50,7 +52,8 @@ pub async fn routes(coordinator: &Coordinator) -> Result<Routes, Failure> {
             coordinator,
         ))
         .add_service(clients(CatalogServiceServer::new(catalog::Catalog(coordinator.clone())), coordinator))
-        .add_service(clients(ClusterServiceServer::new(cluster::Cluster(coordinator.clone())), coordinator));
+        .add_service(clients(ClusterServiceServer::new(cluster::Cluster(coordinator.clone())), coordinator))
+        .add_service(clients(SqlServiceServer::new(sql::Sql(coordinator.clone())), coordinator));
     Ok(routes.routes())
 }
 
