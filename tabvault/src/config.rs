@@ -211,7 +211,7 @@ impl TlsConfig {
     /// # Errors
     /// Names the flags that would be right.
     pub fn check_listen(&self, flag: &str, address: SocketAddr) -> Result<()> {
-        let proven = self.cert.is_some() && self.key.is_some() && self.ca.is_some();
+        let proven = self.encrypts() && self.ca.is_some();
         if address.ip().is_loopback() || proven || self.insecure {
             return Ok(());
         }
@@ -219,6 +219,24 @@ impl TlsConfig {
             "{flag} {address} can be reached from other machines: give --tls-cert, --tls-key and --tls-ca, or allow it \
              without TLS with --insecure"
         )))
+    }
+
+    /// As [`TlsConfig::check_listen`], where peers prove themselves by a password: it must not travel in clear.
+    ///
+    /// # Errors
+    /// Names the flags that would be right.
+    pub fn check_login(&self, flag: &str, address: SocketAddr) -> Result<()> {
+        if address.ip().is_loopback() || self.encrypts() || self.insecure {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{flag} {address} can be reached from other machines: give --tls-cert and --tls-key, or allow it without TLS \
+             with --insecure"
+        )))
+    }
+
+    fn encrypts(&self) -> bool {
+        self.cert.is_some() && self.key.is_some()
     }
 }
 

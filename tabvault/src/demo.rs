@@ -96,6 +96,7 @@ fn settings(home: &Path) -> Result<StandaloneConfig> {
         data: home.join("cluster"),
         backends: Some(BACKENDS),
         grpc: free,
+        mysql: free,
         http: free,
         agent: AgentTuning { free_space_watermark: FREE_SPACE, ..AgentTuning::default() },
         ..StandaloneConfig::default()

@@ -7,6 +7,7 @@
 //! | [`commands`] | what talks to a coordinator: one verb, one file |
 //! | [`client`] | the coordinator's client, in domain types |
 //! | [`server`] | what runs processes |
+//! | [`mysql`] | the door for MySQL clients |
 //! | [`demo`] | the main job on real files, in a temporary directory |
 //! | [`output`], [`progress`] | stdout and stderr |
 //! | [`http`], [`tls`], [`logging`], [`error`] | what they all need |
@@ -28,6 +29,7 @@ pub mod demo;
 pub mod error;
 pub mod http;
 pub mod logging;
+pub mod mysql;
 pub mod output;
 pub mod progress;
 pub mod server;

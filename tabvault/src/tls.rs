@@ -1,7 +1,11 @@
 //! Certificates and keys of this process, read once and handed to whoever dials or listens.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tabvault_be_agent::config::TlsOptions;
 use tabvault_broker::remote::Connection;
 use tabvault_common::failure::{Failure, Kind};
@@ -33,6 +37,24 @@ pub fn server(config: &TlsConfig) -> Result<Option<ServerTlsConfig>, Failure> {
 /// A file that cannot be read.
 pub fn server_only(config: &TlsConfig) -> Result<Option<ServerTlsConfig>, Failure> {
     Ok(identity(config)?.map(|identity| ServerTlsConfig::new().identity(identity)))
+}
+
+/// What the MySQL listener needs: its certificate. Its clients prove themselves by a password, so they need none.
+///
+/// # Errors
+/// A file that cannot be read, or is no certificate or key.
+pub fn mysql(config: &TlsConfig) -> Result<Option<Arc<ServerConfig>>, Failure> {
+    let (Some(cert), Some(key)) = (&config.cert, &config.key) else { return Ok(None) };
+    let wrong = |file: &Path, why: &dyn std::fmt::Display| {
+        Failure::fatal(Kind::InvalidArgument, format!("use {} for TLS: {why}", file.display()))
+    };
+    let chain = CertificateDer::pem_slice_iter(&read(cert)?).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| wrong(cert, &error))?;
+    let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| wrong(key, &error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let server = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret));
+    server.map(|server| Some(Arc::new(server))).map_err(|error| wrong(cert, &error))
 }
 
 /// What a client needs for an `https` address.

@@ -28,6 +28,9 @@ pub struct StandaloneArgs {
     /// Address for gRPC [default: 127.0.0.1:9020]
     #[arg(long, env = "TABVAULT_GRPC", value_name = "IP:PORT")]
     pub grpc: Option<SocketAddr>,
+    /// Address for MySQL clients [default: 127.0.0.1:9030]
+    #[arg(long, env = "TABVAULT_MYSQL", value_name = "IP:PORT")]
+    pub mysql: Option<SocketAddr>,
     /// Address for /metrics and /healthz [default: 127.0.0.1:8030]
     #[arg(long, env = "TABVAULT_HTTP", value_name = "IP:PORT")]
     pub http: Option<SocketAddr>,
@@ -45,6 +48,9 @@ pub struct FeArgs {
     /// Address for gRPC [default: 127.0.0.1:9020]
     #[arg(long, env = "TABVAULT_GRPC", value_name = "IP:PORT")]
     pub grpc: Option<SocketAddr>,
+    /// Address for MySQL clients [default: 127.0.0.1:9030]
+    #[arg(long, env = "TABVAULT_MYSQL", value_name = "IP:PORT")]
+    pub mysql: Option<SocketAddr>,
     /// Address for /metrics and /healthz [default: 127.0.0.1:8030]
     #[arg(long, env = "TABVAULT_HTTP", value_name = "IP:PORT")]
     pub http: Option<SocketAddr>,

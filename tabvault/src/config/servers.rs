@@ -9,9 +9,12 @@ use tabvault_common::secret::Secret;
 use super::{AgentTuning, CoordinatorTuning, FileConfig, TlsConfig, check_address, loopback, secret};
 use crate::cli::servers::{BeArgs, BrokerServeArgs, FeArgs, StandaloneArgs};
 use crate::error::{Error, Result};
+use crate::mysql;
 
 /// Most backends of one standalone process: each has threads and memory of its own.
 const MAX_BACKENDS: usize = 64;
+/// Most MySQL clients at once: each may have a packet in memory.
+const MAX_CONNECTIONS: usize = 10_000;
 
 /// `tabvault fe`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +24,10 @@ pub struct FeConfig {
     pub data: PathBuf,
     /// Where clients, agents, health and reflection are served.
     pub grpc: SocketAddr,
+    /// Where MySQL clients are served.
+    pub mysql: SocketAddr,
+    /// MySQL clients at once.
+    pub mysql_max_connections: usize,
     /// Where `/metrics` and `/healthz` are.
     pub http: SocketAddr,
     /// File with the token that brokers want to hear.
@@ -47,6 +54,8 @@ impl Default for FeConfig {
         Self {
             data: PathBuf::new(),
             grpc: loopback(9020),
+            mysql: loopback(9030),
+            mysql_max_connections: mysql::Limits::default().connections,
             http: loopback(8030),
             broker_token_file: None,
             secrets: None,
@@ -67,6 +76,7 @@ impl FeConfig {
         let mut config = file.fe.clone();
         config.data = args.data.clone().unwrap_or(config.data);
         config.grpc = args.grpc.unwrap_or(config.grpc);
+        config.mysql = args.mysql.unwrap_or(config.mysql);
         config.http = args.http.unwrap_or(config.http);
         config.agent_token = secret("TABVAULT_AGENT_TOKEN")?;
         config.root_password = secret("TABVAULT_ROOT_PASSWORD")?;
@@ -84,6 +94,8 @@ impl FeConfig {
         check_data(&self.data)?;
         self.tls.validate()?;
         self.tls.check_listen("--grpc", self.grpc)?;
+        self.tls.check_login("--mysql", self.mysql)?;
+        check_connections(self.mysql_max_connections)?;
         self.tls.check_listen("--http", self.http)
     }
 
@@ -243,6 +255,10 @@ pub struct StandaloneConfig {
     pub backends: Option<usize>,
     /// Where clients, agents, health and reflection are served.
     pub grpc: SocketAddr,
+    /// Where MySQL clients are served.
+    pub mysql: SocketAddr,
+    /// MySQL clients at once.
+    pub mysql_max_connections: usize,
     /// Where `/metrics` and `/healthz` are.
     pub http: SocketAddr,
     /// File with the token that brokers want to hear.
@@ -267,6 +283,8 @@ impl Default for StandaloneConfig {
             data: PathBuf::new(),
             backends: None,
             grpc: loopback(9020),
+            mysql: loopback(9030),
+            mysql_max_connections: mysql::Limits::default().connections,
             http: loopback(8030),
             broker_token_file: None,
             root_password: None,
@@ -287,6 +305,7 @@ impl StandaloneConfig {
         config.data = args.data.clone().unwrap_or(config.data);
         config.backends = args.backends.or(config.backends);
         config.grpc = args.grpc.unwrap_or(config.grpc);
+        config.mysql = args.mysql.unwrap_or(config.mysql);
         config.http = args.http.unwrap_or(config.http);
         config.root_password = secret("TABVAULT_ROOT_PASSWORD")?;
         config.coordinator = file.coordinator.clone();
@@ -312,6 +331,8 @@ impl StandaloneConfig {
             ));
         }
         self.tls.check_listen("--grpc", self.grpc)?;
+        self.tls.check_login("--mysql", self.mysql)?;
+        check_connections(self.mysql_max_connections)?;
         self.tls.check_listen("--http", self.http)
     }
 
@@ -321,6 +342,8 @@ impl StandaloneConfig {
         FeConfig {
             data: self.data.join("fe"),
             grpc: self.grpc,
+            mysql: self.mysql,
+            mysql_max_connections: self.mysql_max_connections,
             http: self.http,
             broker_token_file: self.broker_token_file.clone(),
             secrets: Some(self.data.clone()),
@@ -345,6 +368,14 @@ impl StandaloneConfig {
             ..BeConfig::default()
         }
     }
+}
+
+fn check_connections(most: usize) -> Result<()> {
+    if !(1..=MAX_CONNECTIONS).contains(&most) {
+        let message = format!("mysql_max_connections = {most}: give a number from 1 to {MAX_CONNECTIONS}");
+        return Err(Error::Usage(message));
+    }
+    Ok(())
 }
 
 #[expect(clippy::ptr_arg, reason = "it is passed to iterators over PathBuf")]

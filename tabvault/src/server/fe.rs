@@ -20,7 +20,7 @@ use super::{blocking, options};
 use crate::config::FeConfig;
 use crate::error::Result;
 use crate::http::{self, Health};
-use crate::{output, tls};
+use crate::{mysql, output, tls};
 
 /// Runs a coordinator until a signal.
 ///
@@ -30,7 +30,7 @@ pub async fn run(config: &FeConfig) -> Result<()> {
     let signals = Signals::watch()?;
     // 1. Start.
     let mut fe = Fe::start(config).await?;
-    output::line(format!("tabvault fe is ready: gRPC {}, HTTP {}", fe.grpc(), fe.http()))?;
+    output::line(format!("tabvault fe is ready: {}", fe.addresses()))?;
     output::note(fe.login());
     // 2. Serve.
     let end = tokio::select! {
@@ -46,6 +46,7 @@ pub async fn run(config: &FeConfig) -> Result<()> {
 #[derive(Debug)]
 pub struct Sockets {
     grpc: Listener,
+    mysql: Listener,
     http: Listener,
 }
 
@@ -57,6 +58,7 @@ impl Sockets {
     pub async fn bind(config: &FeConfig) -> std::result::Result<Self, Failure> {
         Ok(Self {
             grpc: Listener::bind("--grpc", config.grpc).await?,
+            mysql: Listener::bind("--mysql", config.mysql).await?,
             http: Listener::bind("--http", config.http).await?,
         })
     }
@@ -67,6 +69,7 @@ impl Sockets {
 pub struct Fe {
     coordinator: Coordinator,
     grpc: Serving,
+    mysql: mysql::Serving,
     http: Serving,
     agent_token: Secret,
     root: Founded,
@@ -87,6 +90,7 @@ impl Fe {
     /// As [`Fe::start`].
     pub async fn start_on(sockets: Sockets, config: &FeConfig) -> std::result::Result<Self, Failure> {
         let (grpc_tls, http_tls) = (tls::server(&config.tls)?, tls::server_only(&config.tls)?);
+        let mysql_settings = mysql_settings(config)?;
         let brokers = tls::brokers(&config.tls, config.broker_token_file.as_deref())?;
         let coordinator_config = config.tuning.config();
         coordinator_config.validate()?;
@@ -116,8 +120,9 @@ impl Fe {
         let coordinator = Coordinator::start(coordinator_config, parts).await?;
         let root = users.found_root(&config.root_password_file(), config.root_password.as_ref()).await?;
         let grpc = sockets.grpc.serve(grpc::routes(&coordinator).await?, grpc_tls)?;
+        let mysql = mysql::serve(sockets.mysql, coordinator.clone(), mysql_settings);
         let http = sockets.http.serve(http::routes(health(coordinator.clone())).into(), http_tls)?;
-        Ok(Self { coordinator, grpc, http, agent_token: token, root })
+        Ok(Self { coordinator, grpc, mysql, http, agent_token: token, root })
     }
 
     /// The coordinator.
@@ -147,6 +152,18 @@ impl Fe {
         self.grpc.address()
     }
 
+    /// Where MySQL clients are served.
+    #[must_use]
+    pub fn mysql(&self) -> SocketAddr {
+        self.mysql.address()
+    }
+
+    /// Where it can be reached, as the ready line says it.
+    #[must_use]
+    pub fn addresses(&self) -> String {
+        format!("gRPC {}, MySQL {}, HTTP {}", self.grpc(), self.mysql(), self.http())
+    }
+
     /// Where `/metrics` and `/healthz` are.
     #[must_use]
     pub fn http(&self) -> SocketAddr {
@@ -160,6 +177,7 @@ impl Fe {
                 Failure::fatal(Kind::Stale, "this coordinator does not lead any more: another one has taken over")
             }
             failure = self.grpc.ended() => failure,
+            failure = self.mysql.ended() => failure,
             failure = self.http.ended() => failure,
         }
     }
@@ -167,9 +185,16 @@ impl Fe {
     /// Stops leading, ends what is under way, and lets go of the directory. Jobs go on at the next start.
     pub async fn shutdown(self) {
         self.coordinator.shutdown();
-        self.grpc.shutdown().await;
-        self.http.shutdown().await;
+        tokio::join!(self.grpc.shutdown(), self.mysql.shutdown(), self.http.shutdown());
     }
+}
+
+fn mysql_settings(config: &FeConfig) -> std::result::Result<mysql::Settings, Failure> {
+    Ok(mysql::Settings {
+        limits: mysql::Limits { connections: config.mysql_max_connections, ..mysql::Limits::default() },
+        tls: tls::mysql(&config.tls)?,
+        insecure: config.tls.insecure,
+    })
 }
 
 fn health(coordinator: Coordinator) -> Health {

@@ -51,6 +51,12 @@ impl Listener {
         self.address
     }
 
+    /// The socket itself, to be served otherwise.
+    #[must_use]
+    pub fn into_socket(self) -> TcpListener {
+        self.socket
+    }
+
     /// Serves `routes` until [`Serving::shutdown`].
     ///
     /// # Errors

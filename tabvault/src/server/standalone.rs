@@ -40,7 +40,7 @@ pub async fn run(config: &StandaloneConfig) -> Result<()> {
     let signals = Signals::watch()?;
     // 1. Start.
     let mut all = Standalone::start(config).await?;
-    output::line(format!("tabvault standalone is ready: gRPC {}, HTTP {}", all.grpc(), all.http()))?;
+    output::line(format!("tabvault standalone is ready: {}", all.fe().addresses()))?;
     output::note(all.fe().login());
     // 2. Serve.
     let end = tokio::select! {
