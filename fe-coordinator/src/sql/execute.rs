@@ -88,7 +88,7 @@ impl Session {
             Show::Partitions(table) => self.show_partitions(table).await,
             Show::Tablets(table) => self.show_tablets(table).await,
             Show::Grants(user) => self.show_grants(user.as_ref()).await,
-            Show::Variables { filter, .. } => Ok(self.show_variables(filter.as_ref())),
+            Show::Variables { any_of, .. } => Ok(self.show_variables(any_of)),
             Show::Status { .. } => Ok(table(&["Variable_name", "Value"], Vec::new())),
             Show::Warnings => Ok(self.show_messages(false)),
             Show::Errors => Ok(self.show_messages(true)),
@@ -121,11 +121,6 @@ fn table(columns: &[&str], rows: Vec<Vec<Cell>>) -> Answer {
 /// A statement that is understood and cannot be run.
 fn unsupported(what: &str) -> SqlError {
     Failure::fatal(Kind::Unsupported, format!("{what} is not supported by this version")).into()
-}
-
-/// The statement as a text that reads as the same statement.
-fn printed(statement: &Statement) -> String {
-    format!("{statement:?}")
 }
 
 /// A cell that is not NULL.

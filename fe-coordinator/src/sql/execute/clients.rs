@@ -1,7 +1,6 @@
 //! What drivers and shells ask and say by themselves: SET, SELECT without tables, variables, messages.
 
 use futures::stream;
-use tabvault_common::clock::Clock;
 use tabvault_common::failure::{Failure, Kind};
 
 use super::pattern::matches;
@@ -147,12 +146,14 @@ impl Session {
         })
     }
 
-    pub(super) fn show_variables(&self, filter: Option<&Match>) -> Answer {
-        let lower = filter.map(|filter| match filter {
+    pub(super) fn show_variables(&self, any_of: &[Match]) -> Answer {
+        let lower = |wanted: &Match| match wanted {
             Match::Equals(name) => Match::Equals(name.to_lowercase()),
             Match::Like(pattern) => Match::Like(pattern.to_lowercase()),
-        });
-        let wanted = self.variables.list().filter(|(name, _)| matches(lower.as_ref(), name));
+        };
+        let any_of: Vec<Match> = any_of.iter().map(lower).collect();
+        let fits = |name: &str| any_of.is_empty() || any_of.iter().any(|wanted| matches(Some(wanted), name));
+        let wanted = self.variables.list().filter(|(name, _)| fits(name));
         table(&["Variable_name", "Value"], wanted.map(|(name, value)| vec![text(name), text(value)]).collect())
     }
 

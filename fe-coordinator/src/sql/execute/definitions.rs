@@ -10,7 +10,7 @@ use tabvault_common::schema::{
 };
 
 use super::databases::forgiven;
-use super::{done, noted, printed, table, text, unsupported};
+use super::{done, noted, table, text, unsupported};
 use crate::catalog::CutTable;
 use crate::catalog::ranges::Span;
 use crate::sql::answer::Answer;
@@ -93,7 +93,7 @@ impl Session {
             };
         };
         let statement = Statement::CreateTable(create_statement(found));
-        Ok(table(&["Table", "Create Table"], vec![vec![text(&name.name), text(printed(&statement))]]))
+        Ok(table(&["Table", "Create Table"], vec![vec![text(&name.name), text(statement)]]))
     }
 }
 
