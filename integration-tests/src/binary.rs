@@ -1,7 +1,7 @@
 //! The program `tabvault` as its users run it.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// Where the program is: as `TABVAULT_BIN` says, else it is built.
@@ -30,13 +30,26 @@ fn find() -> PathBuf {
     program.unwrap_or_else(|| panic!("build tabvault: {}", String::from_utf8_lossy(&build.stderr)))
 }
 
+/// The password of `root` of all servers of the program that tests start.
+pub const PASSWORD: &str = "of root, in tests";
+
+/// The program as a server: on free ports unless told otherwise, with a password that clients know.
+#[must_use]
+pub fn server() -> Command {
+    let mut command = Command::new(program());
+    command.env("TABVAULT_ROOT_PASSWORD", PASSWORD).env("TABVAULT_MYSQL", "127.0.0.1:0").stdin(Stdio::null());
+    command
+}
+
 /// Runs the program as a client of the coordinator at `fe` and answers with what it did.
 ///
 /// # Panics
 /// If it cannot be run.
 #[must_use]
 pub fn client(fe: &str, args: &[&str]) -> Output {
-    Command::new(program()).args(args).env("TABVAULT_FE", fe).output().expect("run tabvault")
+    let mut command = Command::new(program());
+    command.args(args).env("TABVAULT_FE", fe).env("TABVAULT_PASSWORD", PASSWORD).stdin(Stdio::null());
+    command.output().expect("run tabvault")
 }
 
 /// As [`client`], for what must not fail.

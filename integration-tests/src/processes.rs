@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::binary::program;
+use crate::binary::server;
 use crate::cluster::free_address;
 
 /// Polls of 50 milliseconds that a process has to become ready: a minute.
@@ -36,8 +36,8 @@ impl Server {
     /// If it ends before.
     #[must_use]
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
-        let mut command = Command::new(program());
-        command.args(["--log", "error"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = server();
+        command.args(["--log", "error"]).args(args).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start tabvault");
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is ours"));

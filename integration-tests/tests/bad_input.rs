@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use tabvault_integration_tests::binary::{client, client_ok, program};
+use tabvault_integration_tests::binary::{client, client_ok, server};
 use tabvault_integration_tests::checks::fast_dir;
 use tabvault_integration_tests::cluster::free_address;
 use tabvault_integration_tests::processes::{Moto, SECRET, Server};
@@ -304,7 +304,7 @@ fn web_server() -> std::net::SocketAddr {
 fn a_directory_that_another_process_uses_and_a_coordinator_that_is_none() {
     let bench = Bench::new();
     let data = bench.dir.path().join("standalone");
-    let second = Command::new(program()).args(standalone(&data)).output().expect("run tabvault");
+    let second = server().args(standalone(&data)).output().expect("run tabvault");
     let complained = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(FAILED), "{complained}");
     assert!(

@@ -3,10 +3,10 @@
 #![allow(clippy::panic, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use tabvault_integration_tests::binary::{client, client_ok, program};
+use tabvault_integration_tests::binary::{client, client_ok, server};
 use tabvault_integration_tests::checks::fast_dir;
 use tabvault_integration_tests::cluster::free_address;
 use tabvault_integration_tests::tree;
@@ -27,10 +27,9 @@ impl Drop for Standalone {
 impl Standalone {
     fn start(dir: &Path) -> Self {
         let (grpc, http) = (free_address().to_string(), free_address().to_string());
-        let child = Command::new(program())
+        let child = server()
             .args(["--log", "error", "standalone", "--backends", "2", "--grpc", &grpc, "--http", &http, "--data"])
             .arg(dir.join("standalone"))
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("start tabvault");

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use self::clients::{
-    BackupArgs, CancelArgs, DropArgs, ExportArgs, LoadArgs, RepoArgs, RestoreArgs, ShowArgs, WatchArgs,
+    BackupArgs, CancelArgs, DropArgs, ExportArgs, LoadArgs, RepoArgs, RestoreArgs, ShowArgs, SqlArgs, WatchArgs,
 };
 use self::servers::{BeArgs, BrokerArgs, DemoArgs, FeArgs, StandaloneArgs};
 
@@ -64,8 +64,12 @@ pub enum OutputFormat {
     /// An aligned table, or a sentence
     #[default]
     Table,
+    /// Lines of a column's name and its cell, or a sentence
+    Vertical,
     /// A JSON array of objects whose keys are the columns' names
     Json,
+    /// CSV with a line of the columns' names
+    Csv,
 }
 
 /// The commands.
@@ -99,6 +103,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Cancel the running job of a database
     Cancel(CancelArgs),
+    /// Run SQL statements, as MySQL clients take them
+    Sql(SqlArgs),
 }
 
 /// How processes prove themselves to each other; all files are PEM.

@@ -5,18 +5,23 @@ use std::time::Duration;
 use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_proto::failure::from_status;
 use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Error};
 
+use self::login::Login;
 use crate::config::ClientConfig;
 use crate::tls;
 
 mod catalog;
 mod cluster;
 mod jobs;
+mod login;
 mod repositories;
+mod sql;
 
 pub use jobs::{JobWatch, Started};
 pub use repositories::Details;
+pub use sql::{Execution, Part, Refusal};
 
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -26,22 +31,32 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// A connection to a coordinator. Clones share it; when it breaks, the next call makes it again.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    channel: Wire,
     address: String,
+    known: bool,
 }
+
+/// A channel whose calls carry who makes them.
+type Wire = InterceptedService<Channel, Login>;
 
 type Result<T> = std::result::Result<T, Failure>;
 
 impl Client {
-    /// Connects to the first of the coordinator's addresses that can be reached.
+    /// Connects to the first of the coordinator's addresses that can be reached. On a terminal, the password is asked
+    /// for where none is given.
     ///
     /// # Errors
-    /// `Unreachable` in one sentence that says why for each address.
+    /// `Unreachable` in one sentence that says why for each address; a password file that cannot be read.
     pub async fn connect(config: &ClientConfig) -> Result<Self> {
         let mut reasons = Vec::new();
         for address in &config.fe {
             match dial(address, config).await {
-                Ok(channel) => return Ok(Self { channel, address: address.clone() }),
+                Ok(channel) => {
+                    let login = Login::of(config).await?;
+                    let known = login.is_known();
+                    let channel = InterceptedService::new(channel, login);
+                    return Ok(Self { channel, address: address.clone(), known });
+                }
                 Err(failure) if failure.kind != Kind::Unreachable => return Err(failure),
                 Err(failure) => reasons.push(format!("{address}: {failure}")),
             }
@@ -65,6 +80,11 @@ impl Client {
         let failure = from_status(status);
         // Only a status that was made here has a source, and coordinators always send details.
         if std::error::Error::source(status).is_none() {
+            if failure.kind == Kind::Unauthenticated && !self.known {
+                let message = "no password is given: name a file that holds it with --password-file, such as \
+                               root.password in the coordinator's directory, or set TABVAULT_PASSWORD";
+                return Failure::fatal(Kind::Unauthenticated, message);
+            }
             if !status.details().is_empty() {
                 return failure;
             }

@@ -14,6 +14,7 @@ pub mod load;
 pub mod repo;
 pub mod restore;
 pub mod show;
+pub mod sql;
 pub mod wait;
 pub mod watch;
 

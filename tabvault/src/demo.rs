@@ -74,9 +74,11 @@ async fn play(home: &Path, input: Option<&Path>, signals: Signals) -> Result<Vec
     let before = looked_at(&input).await?;
     tell("input", &format!("{} in {}", before.summary(), input.display()))?;
     // 2. A cluster.
-    let cluster = Standalone::start(&settings(home)?).await?;
+    let config = settings(home)?;
+    let cluster = Standalone::start(&config).await?;
     let address = format!("http://{}", cluster.grpc());
-    let client = Client::connect(&ClientConfig { fe: vec![address], ..ClientConfig::default() }).await?;
+    let password_file = Some(config.fe().root_password_file());
+    let client = Client::connect(&ClientConfig { fe: vec![address], password_file, ..ClientConfig::default() }).await?;
     tell("start", &format!("a coordinator and {} at {}", count(BACKENDS as u64, "backend"), cluster.grpc()))?;
     let stage = Stage { home: home.to_owned(), client };
     let played = tokio::select! {

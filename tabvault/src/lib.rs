@@ -92,6 +92,7 @@ async fn run(command: Command, file: &FileConfig) -> Result<ExitCode> {
         Command::Show(args) => commands::show::run(&args, file).await,
         Command::Watch(args) => commands::watch::run(&args, file).await,
         Command::Cancel(args) => commands::cancel::run(&args, file).await,
+        Command::Sql(args) => return commands::sql::run(&args, file).await,
     }
     .map(|()| ExitCode::SUCCESS)
 }

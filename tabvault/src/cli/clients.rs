@@ -310,3 +310,20 @@ pub enum CancelKind {
     /// The running restore
     Restore,
 }
+
+/// `tabvault sql`.
+#[derive(Debug, Clone, Args)]
+pub struct SqlArgs {
+    /// Statements to run; without them they are read from stdin, line by line from a terminal
+    #[arg(short, long, value_name = "SQL")]
+    pub execute: Option<String>,
+    /// The database that names without one are of
+    #[arg(short = 'D', long, value_name = "DB")]
+    pub database: Option<String>,
+    /// Go on after a statement that fails
+    #[arg(short, long)]
+    pub force: bool,
+    /// As of every client.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}

@@ -4,12 +4,11 @@ use tabvault_common::request::{ExportRequest, ExportSummary, LoadRequest, LoadSu
 use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_proto::v1::catalog_service_client::CatalogServiceClient;
 use tabvault_proto::{MAX_MESSAGE_SIZE, v1};
-use tonic::transport::Channel;
 
-use super::{Client, Result, all};
+use super::{Client, Result, Wire, all};
 
 impl Client {
-    fn catalog(&self) -> CatalogServiceClient<Channel> {
+    fn catalog(&self) -> CatalogServiceClient<Wire> {
         CatalogServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
 

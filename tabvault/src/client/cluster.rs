@@ -3,12 +3,11 @@
 use tabvault_common::view::{BackendView, BrokerView};
 use tabvault_proto::v1;
 use tabvault_proto::v1::cluster_service_client::ClusterServiceClient;
-use tonic::transport::Channel;
 
-use super::{Client, Result, all};
+use super::{Client, Result, Wire, all};
 
 impl Client {
-    fn cluster(&self) -> ClusterServiceClient<Channel> {
+    fn cluster(&self) -> ClusterServiceClient<Wire> {
         ClusterServiceClient::new(self.channel.clone())
     }
 

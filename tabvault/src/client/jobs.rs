@@ -7,9 +7,8 @@ use tabvault_common::view::{JobKind, JobView};
 use tabvault_proto::v1::job_service_client::JobServiceClient;
 use tabvault_proto::{MAX_MESSAGE_SIZE, v1};
 use tonic::Streaming;
-use tonic::transport::Channel;
 
-use super::{Client, Result, all};
+use super::{Client, Result, Wire, all};
 
 /// A job that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl JobWatch {
 }
 
 impl Client {
-    fn jobs(&self) -> JobServiceClient<Channel> {
+    fn jobs(&self) -> JobServiceClient<Wire> {
         JobServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
 

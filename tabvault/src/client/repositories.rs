@@ -10,9 +10,8 @@ use tabvault_proto::convert::access::exposed;
 use tabvault_proto::v1::repository_service_client::RepositoryServiceClient;
 use tabvault_proto::{MAX_MESSAGE_SIZE, v1};
 use tonic::Streaming;
-use tonic::transport::Channel;
 
-use super::{Client, Result, all};
+use super::{Client, Result, Wire, all};
 
 /// What is in a snapshot, as pieces of one JSON text.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Details {
 }
 
 impl Client {
-    fn repositories(&self) -> RepositoryServiceClient<Channel> {
+    fn repositories(&self) -> RepositoryServiceClient<Wire> {
         RepositoryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE)
     }
 

@@ -25,7 +25,7 @@ pub async fn run(args: &WatchArgs, file: &FileConfig) -> Result<()> {
         }
         match session.output {
             OutputFormat::Json => output::line(lines(&jobs))?,
-            OutputFormat::Table => {
+            OutputFormat::Table | OutputFormat::Vertical | OutputFormat::Csv => {
                 if jobs.is_empty() {
                     progress.say("no job is running");
                 }

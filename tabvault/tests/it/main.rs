@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod demo;
+mod login;
 mod output;
 mod program;
 mod refusals;
 mod settings;
+mod sql;
 mod standalone;
 mod tls;

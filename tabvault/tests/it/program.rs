@@ -1,9 +1,10 @@
 //! The built binary, run as users run it.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// The binary without anything from this process's environment that would change what it does.
 pub(crate) fn tabvault() -> Command {
@@ -13,7 +14,8 @@ pub(crate) fn tabvault() -> Command {
             command.env_remove(name);
         }
     }
-    command.stdin(Stdio::null());
+    // A free port, so that tests can run at the same time.
+    command.env("TABVAULT_MYSQL", "127.0.0.1:0").stdin(Stdio::null());
     command
 }
 
@@ -42,33 +44,94 @@ pub(crate) struct Cluster {
     pub(crate) child: Child,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) password_file: PathBuf,
 }
 
 impl Cluster {
     /// Starts one and waits until it says that it is ready.
     pub(crate) fn start(data: &Path, backends: usize) -> Self {
-        let mut child = tabvault()
+        Self::start_with(data, backends, |_| {})
+    }
+
+    /// As [`Cluster::start`], of a changed command.
+    pub(crate) fn start_with(data: &Path, backends: usize, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = tabvault();
+        command
             .args(["standalone", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "error", "--backends"])
             .arg(backends.to_string())
             .arg("--data")
             .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let rest = line.trim_end().strip_prefix("tabvault standalone is ready: gRPC ").unwrap();
-        let (grpc, http) = rest.split_once(", HTTP ").unwrap();
-        Self { child, grpc: grpc.parse().unwrap(), http: http.parse().unwrap() }
+        let rest = line.trim_end().strip_prefix("tabvault standalone is ready: ").unwrap();
+        let address = |name| rest.split(", ").find_map(|part| part.strip_prefix(name)).unwrap().parse().unwrap();
+        let (grpc, http) = (address("gRPC "), address("HTTP "));
+        Self { child, grpc, http, password_file: data.join("root.password") }
     }
 
     /// Runs a client of it.
     pub(crate) fn client(&self, line: &str) -> Output {
-        tabvault().args(line.split_whitespace()).env("TABVAULT_FE", format!("http://{}", self.grpc)).output().unwrap()
+        self.as_root().args(line.split_whitespace()).output().unwrap()
+    }
+
+    /// The binary as a client of it that knows the password of `root`.
+    pub(crate) fn as_root(&self) -> Command {
+        let mut command = self.stranger();
+        command.env("TABVAULT_PASSWORD_FILE", &self.password_file);
+        command
+    }
+
+    /// The binary as a client of it that knows no password.
+    pub(crate) fn stranger(&self) -> Command {
+        let mut command = tabvault();
+        command.env("TABVAULT_FE", format!("http://{}", self.grpc));
+        command
     }
 }
 
 impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Errors mean that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An agent in a process of its own, killed when it is dropped.
+pub(crate) struct Agent {
+    child: Child,
+    http: SocketAddr,
+}
+
+impl Agent {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let rest = line.strip_prefix("tabvault be is ready: HTTP ").unwrap();
+        Self { child, http: rest.split(',').next().unwrap().parse().unwrap() }
+    }
+
+    /// What it is attached to, or why not, once it has tried.
+    pub(crate) fn attached(&self) -> String {
+        for _ in 0..3000 {
+            let mut stream = TcpStream::connect(self.http).unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            if !answer.contains("not attached yet") {
+                return answer;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the agent does not dial");
+    }
+}
+
+impl Drop for Agent {
     fn drop(&mut self) {
         // Errors mean that it is gone already.
         let _ = self.child.kill();

@@ -5,6 +5,7 @@ use std::path::Path;
 use tabvault::cli::{Cli, Command};
 use tabvault::config::{FileConfig, StandaloneConfig};
 use tabvault_common::durable;
+use tabvault_common::secret::Secret;
 
 use crate::program::{refused, run, said, tabvault};
 
@@ -53,7 +54,10 @@ fn several_addresses_are_tried_in_turn_and_all_are_named() {
 fn a_file_that_cannot_be_meant_so_is_refused_with_its_line() {
     let show = |path: &Path| tabvault().args(["show", "backends", "--config"]).arg(path).output().unwrap();
     for (text, words) in [
-        ("\n[client]\nfee = 1\n", ", line 3: unknown field `fee`, expected `fe` or `output`"),
+        (
+            "\n[client]\nfee = 1\n",
+            ", line 3: unknown field `fee`, expected one of `fe`, `output`, `user`, `password_file`",
+        ),
         ("[standalone]\nbackends = \"x\"\n", ", line 2: invalid type: string \"x\", expected usize"),
         ("[client\n", ", line 1: "),
         ("[what]\n", ", line 1: unknown field `what`"),
@@ -97,7 +101,7 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
     let config = resolved("tabvault standalone --backends 4 --grpc 127.0.0.1:2", text);
     assert_eq!(config.data, Path::new("/from/file"));
     assert_eq!((config.backends, config.grpc.port(), config.http.port()), (Some(4), 2, 8030));
-    let be = config.be(2, "http://127.0.0.1:2".to_owned());
+    let be = config.be(2, "http://127.0.0.1:2".to_owned(), Secret::new("token"));
     assert_eq!((be.host.as_str(), be.data), ("be2", vec!["/from/file/be2".into()]));
     assert_eq!(be.tuning.rates().and_then(|rates| rates.bytes_per_second), Some(1000));
     assert_eq!((be.tuning.memory_budget, be.tls.domain.as_deref()), (64 << 20, Some("tabvault")));

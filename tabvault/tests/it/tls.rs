@@ -51,7 +51,13 @@ async fn agents_and_clients_are_let_in_by_certificate_only() {
     // Ready means that the agent was let in.
     let cluster = Standalone::start(&config).await.unwrap();
     let fe = vec![format!("https://{}", cluster.grpc())];
-    let client = |tls: TlsConfig| ClientConfig { fe: fe.clone(), tls, ..ClientConfig::default() };
+    let password_file = Some(config.fe().root_password_file());
+    let client = |tls: TlsConfig| ClientConfig {
+        fe: fe.clone(),
+        tls,
+        password_file: password_file.clone(),
+        ..ClientConfig::default()
+    };
 
     let known = client(identity(&ours, home.path(), "client"));
     let backends = Client::connect(&known).await.unwrap().list_backends().await.unwrap();

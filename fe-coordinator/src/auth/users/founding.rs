@@ -27,26 +27,31 @@ impl Users {
     /// `InvalidArgument` for a password that cannot be one; else what disk and store say.
     pub async fn found_root(&self, file: &Path, given: Option<&Secret>) -> Result<Founded> {
         if let Some(password) = given {
-            self.set_root(password).await?;
+            if !self.is_roots(password).await? {
+                self.set_root(password).await?;
+            }
             let file = file.to_owned();
             blocking(move || durable::remove_file(&file)).await?;
             return Ok(Founded { password_file: None });
         }
         let path = file.to_owned();
-        let Some((_, record)) = self.get(ROOT).await? else {
+        if self.get(ROOT).await?.is_none() {
             let password = blocking(move || secret_file::found(&path)).await?;
             self.set_root(&password).await?;
             return Ok(Founded { password_file: Some(file.to_owned()) });
-        };
+        }
         let stands = match blocking(move || secret_file::read(&path)).await {
-            Ok(Some(password)) => {
-                let turn = self.hasher.turn().await?;
-                self.hasher.verify(turn, Some(&record.password), &password).await?
-            }
+            Ok(Some(password)) => self.is_roots(&password).await?,
             // A file that nobody needs any more stops no start.
             Ok(None) | Err(_) => false,
         };
         Ok(Founded { password_file: stands.then(|| file.to_owned()) })
+    }
+
+    async fn is_roots(&self, password: &Secret) -> Result<bool> {
+        let Some((_, record)) = self.get(ROOT).await? else { return Ok(false) };
+        let turn = self.hasher.turn().await?;
+        self.hasher.verify(turn, Some(&record.password), password).await
     }
 
     async fn set_root(&self, password: &Secret) -> Result<()> {

@@ -15,17 +15,36 @@ use crate::output;
 /// What the storage says, or that stdout cannot be written to.
 pub(super) async fn print(format: OutputFormat, mut details: Details) -> Result<()> {
     let (head, tail) = match format {
-        OutputFormat::Table => vertical(&details.snapshot),
+        OutputFormat::Table | OutputFormat::Vertical => vertical(&details.snapshot),
         OutputFormat::Json => object(&details.snapshot)?,
+        OutputFormat::Csv => return csv(details).await,
     };
     output::raw(&head)?;
     while let Some(piece) = details.next().await? {
-        match format {
-            OutputFormat::Table => output::raw(&piece)?,
-            OutputFormat::Json => output::raw(inside(&quoted(&piece)?))?,
+        if format == OutputFormat::Json {
+            output::raw(inside(&quoted(&piece)?))?;
+        } else {
+            output::raw(&piece)?;
         }
     }
     Ok(output::line(tail)?)
+}
+
+/// As a line, for which all of the details are needed.
+async fn csv(mut details: Details) -> Result<()> {
+    let mut text = String::new();
+    while let Some(piece) = details.next().await? {
+        text.push_str(&piece);
+    }
+    let snapshot = &details.snapshot;
+    let row = output::row(vec![
+        ("Snapshot", Some(snapshot.label.clone())),
+        ("Timestamp", Some(snapshot.timestamp.clone())),
+        ("Database", snapshot.database.clone()),
+        ("Details", Some(text)),
+        ("Status", Some(status(snapshot))),
+    ]);
+    Ok(output::print(OutputFormat::Csv, &row)?)
 }
 
 fn status(snapshot: &SnapshotView) -> String {
