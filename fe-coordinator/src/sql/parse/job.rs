@@ -71,7 +71,7 @@ fn object(cursor: &mut Cursor<'_>) -> Parsed<ObjectSelection> {
     Ok(ObjectSelection { table, partitions, alias })
 }
 
-/// PARTITION, or PARTITIONS before a bracket or a name.
+/// PARTITION, or PARTITIONS, which errors need not offer.
 fn partition_word(cursor: &mut Cursor<'_>) -> bool {
     cursor.word("PARTITION") || (cursor.is_word("PARTITIONS") && cursor.word("PARTITIONS"))
 }
