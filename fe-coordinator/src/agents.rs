@@ -20,9 +20,11 @@ use tabvault_common::task::{JobEnd, Task, TaskKey, TaskProgress, TaskReport};
 use tabvault_proto::session::{Heartbeat, Hello};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::identity::Standing;
 use crate::store::JobStore;
 
 mod identity;
+mod leaving;
 mod roll;
 mod windows;
 
@@ -87,6 +89,8 @@ struct Backend {
     stream: Option<(u64, mpsc::UnboundedSender<ToAgent>)>,
     attachments: u64,
     declared_dead: bool,
+    /// It is decommissioned: what it waits for before it is forgotten.
+    leaving: Option<String>,
     queue: VecDeque<(JobUuid, TaskId)>,
     /// What the window holds, each with the attempt that was sent; 0 while the task is being built.
     sent: BTreeMap<(JobUuid, TaskId), u32>,
@@ -113,7 +117,12 @@ impl Agents {
     ) -> Result<Arc<Self>, Failure> {
         let mut state = State::default();
         for (id, record) in identity::all(&*store).await? {
-            let backend = Backend { host: record.host, last_heard: Some(clock.now()), ..Backend::default() };
+            let leaving = match record.standing {
+                Standing::Serving => None,
+                Standing::Leaving => Some(String::new()),
+                Standing::Gone => continue,
+            };
+            let backend = Backend { host: record.host, last_heard: Some(clock.now()), leaving, ..Backend::default() };
             state.backends.insert(id, backend);
         }
         let state = Mutex::new(state);

@@ -13,12 +13,13 @@
 //! `prepare`, `publish` and `discard` are idempotent under the job's UUID and durable when they have answered. After a
 //! time-out the coordinator asks again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tabvault_common::clock::Time;
-use tabvault_common::failure::Failure;
+use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{
     BackendId, Epoch, JobUuid, Lineage, PartitionId, ReplicaId, SchemaHash, TableId, TabletId, Version,
 };
@@ -83,6 +84,28 @@ pub trait Catalog: Send + Sync + fmt::Debug {
 
     /// These tablets are gone from the backend.
     async fn collected(&self, backend: BackendId, tablets: &[TabletId]) -> Result<()>;
+
+    /// Takes all replicas off a backend that is decommissioned: they become [`Catalog::garbage`]. `others` are the
+    /// backends that are alive and stay. Asked again after a crash, it goes on.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`, before anything has changed, where no other backend has a complete replica of some tablet,
+    /// or a restore writes to the backend. `Unsupported`, unless it is implemented, for a cluster that places its
+    /// replicas itself.
+    async fn retire(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
+        let _ = others;
+        let why = format!(
+            "backend {backend} cannot be decommissioned here: the frontend that tabvault is embedded in places replicas, \
+             take it out there"
+        );
+        Err(Failure::fatal(Kind::Unsupported, why))
+    }
+
+    /// The backend will not be heard of again: nothing needs to be known of it.
+    async fn forget(&self, backend: BackendId) -> Result<()> {
+        let _ = backend;
+        Ok(())
+    }
 
     /// The tables of a database for people.
     async fn show_tables(&self, database: &str) -> Result<Vec<TableView>>;
@@ -309,6 +332,15 @@ pub struct PreparedTablet {
     pub backends: Vec<BackendId>,
     /// The tablet it takes the place of, and on which backends that has replicas.
     pub reuse: Option<(TabletVersion, Vec<BackendId>)>,
+}
+
+/// What left a backend that is decommissioned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retired {
+    /// Replicas.
+    pub replicas: u64,
+    /// The tables that have fewer replicas now, as `database.table`; some of them where they are many.
+    pub tables: BTreeSet<String>,
 }
 
 /// How a restore ended, for ever.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::agents::{Agents, TaskEvent};
 use crate::catalog::Catalog;
 use crate::catalog::local::LocalCatalog;
-use crate::coordinator::Inner;
+use crate::coordinator::{Inner, decommission};
 
 /// Tablets per task.
 const BATCH: usize = 128;
@@ -26,6 +26,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a kind of chore that failed on a backend is left alone.
 const REST: Duration = Duration::from_secs(5);
+
+/// How long a backend that is decommissioned and still needed is left alone: all tablets are looked at.
+const RETIRE_REST: Duration = Duration::from_secs(60);
+/// What that is called among the kinds of chores.
+const RETIRE: &str = "retire";
 
 /// Wakes the chores, and tells when some were done.
 #[derive(Debug, Default)]
@@ -94,6 +99,7 @@ impl Chores {
 
     /// Starts what is to be done on every backend that is alive and has none of our tasks.
     async fn look(&mut self) -> Result<(), Failure> {
+        self.let_go().await?;
         for room in self.agents.room() {
             let backend = room.backend;
             if self.running.values().any(|chore| chore.backend == backend) {
@@ -108,6 +114,38 @@ impl Chores {
             let tablets = self.catalog.garbage(backend, BATCH).await?;
             if !tablets.is_empty() {
                 self.start(backend, TaskBody::DropTablets(DropTablets { tablets }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets backends that are decommissioned go: what is on them, and them when nothing is. A coordinator that died may
+    /// have left them anywhere in between.
+    async fn let_go(&mut self) -> Result<(), Failure> {
+        for backend in self.agents.leaving() {
+            if self.running.values().any(|chore| chore.backend == backend) || self.agents.is_busy(backend) {
+                continue;
+            }
+            if self.agents.is_alive(backend) {
+                let tablets = self.catalog.garbage(backend, BATCH).await?;
+                if !tablets.is_empty() {
+                    self.start(backend, TaskBody::DropTablets(DropTablets { tablets }));
+                    continue;
+                }
+            } else if !self.agents.is_dead(backend) {
+                continue;
+            }
+            if self.resting.get(&(backend, RETIRE)).is_some_and(|again| *again > self.clock.now()) {
+                continue;
+            }
+            match decommission::retire(&self.agents, &*self.catalog, backend).await {
+                // What left just now is removed first, where somebody is there to do it.
+                Ok(retired) if retired.replicas > 0 && self.agents.is_alive(backend) => self.bell.due.notify_one(),
+                Ok(_) => decommission::forget(&self.agents, &*self.catalog, backend).await?,
+                Err(failure) => {
+                    self.agents.waits_for(backend, failure.message);
+                    self.resting.insert((backend, RETIRE), self.clock.now().after(RETIRE_REST));
+                }
             }
         }
         Ok(())

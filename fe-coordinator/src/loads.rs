@@ -19,7 +19,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobUuid, TabletId, Version};
 use tabvault_common::label::Label;
 use tabvault_common::request::{CreateTableRequest, ExportRequest, ExportSummary, LoadRequest, LoadSummary};
-use tabvault_common::schema::{PartitionDef, Partitioning};
+use tabvault_common::schema::{IndexDef, PartitionDef, Partitioning};
 use tabvault_common::task::{
     Export, ExportStep, ExportTablet, JobEnd, Load, LoadTablet, LoadedTablet, TabletVersion, TaskBody, TaskResult,
 };
@@ -60,6 +60,16 @@ impl Coordinator {
     pub async fn add_partition(&self, database: &str, table: &str, partition: PartitionDef) -> Result<(), Failure> {
         self.agents().gathered().await;
         self.local()?.add_partition(database, table, &partition, &self.agents().room()).await?;
+        self.tablets_made().await
+    }
+
+    /// ALTER TABLE … ADD ROLLUP in the built-in catalog; answers when the backends that are alive have made its tablets.
+    ///
+    /// # Errors
+    /// As of [`LocalCatalog::add_rollups`].
+    pub async fn add_rollups(&self, database: &str, table: &str, rollups: &[IndexDef]) -> Result<(), Failure> {
+        self.agents().gathered().await;
+        self.local()?.add_rollups(database, table, rollups, &self.agents().room()).await?;
         self.tablets_made().await
     }
 
@@ -182,11 +192,12 @@ async fn take_files(
     plan: &LoadPlan,
     request: &LoadRequest,
 ) -> Result<(Vec<LoadedReplica>, LoadSummary), Failure> {
-    let mut by_backend: BTreeMap<BackendId, Vec<LoadTablet>> = BTreeMap::new();
+    // Every index takes all files: what is in them is not understood here, so that nothing of them could be left out.
+    let mut by_backend: BTreeMap<(BackendId, u32), Vec<LoadTablet>> = BTreeMap::new();
     for info in &plan.tablets {
         for replica in &info.replicas {
             check_replica(request, info, replica.backend, replica.version, plan.version)?;
-            by_backend.entry(replica.backend).or_default().push(LoadTablet {
+            by_backend.entry((replica.backend, info.index)).or_default().push(LoadTablet {
                 tablet: info.tablet,
                 schema_hash: info.schema_hash,
                 bucket: info.position,
@@ -194,12 +205,12 @@ async fn take_files(
             });
         }
     }
-    let backends: Vec<BackendId> = by_backend.keys().copied().collect();
+    let backends: Vec<BackendId> = by_backend.keys().map(|(backend, _)| *backend).collect();
     let body = |tablets| {
         let source = request.source.clone();
         TaskBody::Load(Load { source, version: plan.version, buckets: plan.buckets, tablets })
     };
-    let tasks = by_backend.into_iter().map(|(backend, tablets)| (backend, body(tablets))).collect();
+    let tasks = by_backend.into_iter().map(|((backend, _), tablets)| (backend, body(tablets))).collect();
     let results = group.run(tasks).await?;
     let mut replicas = Vec::new();
     let mut agreed: BTreeMap<TabletId, (BackendId, LoadedTablet)> = BTreeMap::new();

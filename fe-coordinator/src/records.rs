@@ -3,7 +3,7 @@
 //! # Overview
 //! ```text
 //! sequence/job                     the number of the newest job
-//! slot/<database>                  the number of the job that occupies it
+//! slot/<database>, slot1/…, …     the numbers of the jobs that occupy it, at most as many as are allowed
 //! label/<repository>/<label>       the number of the backup that is making it
 //! job/<id>/head                    where the job stands; written last, so it is what counts
 //! job/<id>/request, plan           large values that never change once the head speaks of them
@@ -68,6 +68,8 @@ pub(crate) enum Request {
 pub(crate) struct Records {
     store: Arc<dyn JobStore>,
     epoch: Epoch,
+    /// Jobs that may run in one database.
+    slots: u32,
 }
 
 /// Why a job cannot begin.
@@ -75,7 +77,7 @@ pub(crate) struct Records {
 pub(crate) enum Claim {
     /// It is stored.
     Stored,
-    /// Its database is occupied by this job.
+    /// Its database is occupied: by this job, and by as many more as are allowed.
     SlotTaken(JobId),
     /// Its label is being made by this job.
     LabelTaken(JobId),
@@ -85,7 +87,13 @@ impl Records {
     /// The records as the leadership `epoch` writes them.
     #[must_use]
     pub(crate) fn new(store: Arc<dyn JobStore>, epoch: Epoch) -> Self {
-        Self { store, epoch }
+        Self { store, epoch, slots: 1 }
+    }
+
+    /// The same where `slots` jobs may run in one database. Jobs that hold higher ones keep them to their end.
+    #[must_use]
+    pub(crate) fn with_slots(self, slots: u32) -> Self {
+        Self { slots, ..self }
     }
 
     /// Removes pieces of large values that a crash left without a record; to be called when a leadership begins.
@@ -108,13 +116,18 @@ impl Records {
                 Some(value) => decode::<u64>(SEQUENCE, value)? + 1,
                 None => FIRST_JOB,
             };
-            let job = build(JobId(number));
+            let mut job = build(JobId(number));
             let id = job.id();
+            match self.free_slot(job.database()).await? {
+                Ok(slot) => job.set_slot(slot),
+                Err(holder) => return Ok((Claim::SlotTaken(holder), None)),
+            }
+            let slot = slot(job.database(), job.slot());
             let mut transaction = Transaction {
-                expect: vec![(SEQUENCE.to_owned(), last), (slot(job.database()), None)],
+                expect: vec![(SEQUENCE.to_owned(), last), (slot.clone(), None)],
                 put: vec![
                     (SEQUENCE.to_owned(), encode(&number)?),
-                    (slot(job.database()), encode(&id)?),
+                    (slot.clone(), encode(&id)?),
                     (head(id), encode_head(&job)?),
                 ],
                 delete: Vec::new(),
@@ -124,17 +137,13 @@ impl Records {
                 transaction.expect.push((key.clone(), None));
                 transaction.put.push((key, encode(&id)?));
             }
-            if let Some(holder) = self.holder(&slot(job.database())).await? {
-                return Ok((Claim::SlotTaken(holder), None));
-            }
             let record = stage_large(&*self.store, self.epoch, &request(id), &encode(asked)?).await?;
             transaction.put.push((request(id), record));
             match self.commit_or_look(transaction, &head(id)).await? {
                 Committed::Done => return Ok((Claim::Stored, Some(job))),
                 Committed::Conflict { key } => match self.holder(&key).await? {
-                    Some(holder) if key == slot(job.database()) => return Ok((Claim::SlotTaken(holder), None)),
-                    Some(holder) if key != SEQUENCE => return Ok((Claim::LabelTaken(holder), None)),
-                    // Another job took the number, or let go of the claim just now.
+                    Some(holder) if key != SEQUENCE && key != slot => return Ok((Claim::LabelTaken(holder), None)),
+                    // Another job took the number or the slot, or let go of the claim just now.
                     Some(_) | None => {}
                 },
             }
@@ -153,9 +162,21 @@ impl Records {
         }
     }
 
-    /// The job that occupies a database.
+    /// A slot of the database that no job has, or a job that has one where there is none.
+    async fn free_slot(&self, database: &str) -> Result<Result<u32, JobId>, Failure> {
+        let mut first = None;
+        for at in 0..self.slots {
+            match self.holder(&slot(database, at)).await? {
+                None => return Ok(Ok(at)),
+                Some(holder) => first = first.or(Some(holder)),
+            }
+        }
+        first.map(Err).ok_or_else(|| Failure::fatal(Kind::Internal, "no job may run in a database"))
+    }
+
+    /// A job that occupies a database, if no more may run there.
     pub(crate) async fn occupant(&self, database: &str) -> Result<Option<JobId>, Failure> {
-        self.holder(&slot(database)).await
+        Ok(self.free_slot(database).await?.err())
     }
 
     async fn holder(&self, key: &str) -> Result<Option<JobId>, Failure> {

@@ -12,7 +12,7 @@
 //! The loop ends when the job is over, when the leadership is lost, or when the coordinator shuts down; in the latter
 //! cases the job stays as it is stored.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,9 +70,16 @@ pub(crate) struct Running {
     pub(crate) id: JobId,
     cancel: mpsc::Sender<(String, oneshot::Sender<()>)>,
     view: watch::Receiver<Arc<JobView>>,
+    backends: watch::Receiver<BTreeSet<BackendId>>,
 }
 
 impl Running {
+    /// Whether it needs a backend.
+    #[must_use]
+    pub(crate) fn needs(&self, backend: BackendId) -> bool {
+        self.backends.borrow().contains(&backend)
+    }
+
     /// The job as it is now.
     #[must_use]
     pub(crate) fn view(&self) -> Arc<JobView> {
@@ -96,7 +103,8 @@ impl Running {
 pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender<JobId>) -> Running {
     let (cancel, cancels) = mpsc::channel(8);
     let (view, seen) = watch::channel(Arc::new(job.view(&Throughput::default())));
-    let running = Running { id: job.id(), cancel, view: seen };
+    let (backends, needed) = watch::channel(job.backends());
+    let running = Running { id: job.id(), cancel, view: seen, backends: needed };
     let (events, inbox) = mpsc::channel(QUEUE);
     context.agents.register(job.uuid(), events);
     let id = job.id();
@@ -108,6 +116,7 @@ pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender
         inbox,
         cancels,
         view,
+        backends,
         shown: Time::default(),
         asking: JoinSet::new(),
         own: VecDeque::new(),
@@ -140,6 +149,8 @@ struct Runner {
     inbox: mpsc::Receiver<TaskEvent>,
     cancels: mpsc::Receiver<(String, oneshot::Sender<()>)>,
     view: watch::Sender<Arc<JobView>>,
+    /// Whom the job needs.
+    backends: watch::Sender<BTreeSet<BackendId>>,
     /// When the view was made last.
     shown: Time,
     asking: JoinSet<(Ask, Result<Answer, Failure>)>,
@@ -260,6 +271,7 @@ impl Runner {
         self.persist(&transition).await?;
         let released = self.released(&transition);
         self.job.apply(&transition);
+        self.backends.send_replace(self.job.backends());
         if self.job.state() != before {
             tracing::info!(from = before, to = self.job.state(), "state changed");
         }

@@ -13,5 +13,11 @@ mod load;
 mod promises;
 #[path = "catalog/ranges.rs"]
 mod ranges;
+#[path = "catalog/retire.rs"]
+mod retire;
+#[path = "catalog/rollups.rs"]
+mod rollups;
 #[path = "catalog/target.rs"]
 mod target;
+#[path = "catalog/views.rs"]
+mod views;

@@ -18,18 +18,34 @@ const PAGE: usize = 256;
 /// The first number that the coordinator gives away itself, as Doris does.
 const FIRST: u64 = 10_001;
 
+/// What is remembered of a backend, for ever: a number is given once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct BackendRecord {
     agent: AgentUuid,
     incarnation: Option<Uuid>,
     pub(super) host: String,
+    #[serde(default)]
+    pub(super) standing: Standing,
+}
+
+/// Whether a backend is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Standing {
+    /// It takes replicas.
+    #[default]
+    Serving,
+    /// It is decommissioned and takes none; what it has is being removed.
+    Leaving,
+    /// Only its number and its agent's identity are left of it.
+    Gone,
 }
 
 fn key(id: BackendId) -> String {
     format!("{PREFIX}{:020}", id.0)
 }
 
-/// All backends that were ever attached.
+/// All backends that were ever attached, those included that are gone.
 pub(super) async fn all(store: &dyn JobStore) -> Result<Vec<(BackendId, BackendRecord)>, Failure> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;
@@ -55,6 +71,14 @@ pub(super) async fn admit(store: &dyn JobStore, epoch: Epoch, hello: &Hello) -> 
     loop {
         let known = all(store).await?;
         if let Some((id, record)) = known.iter().find(|(_, record)| record.agent == hello.agent) {
+            if record.standing == Standing::Gone {
+                let why = format!(
+                    "backend {id} was decommissioned: to come back as a new backend, its agent {} needs an empty data \
+                     directory",
+                    hello.agent
+                );
+                return Err(Failure::fatal(Kind::FailedPrecondition, why));
+            }
             if hello.backend.is_some_and(|given| given != *id) {
                 let why = format!("the agent {} is known as backend {id} and says another number", hello.agent);
                 return Err(Failure::fatal(Kind::FailedPrecondition, why));
@@ -68,7 +92,8 @@ pub(super) async fn admit(store: &dyn JobStore, epoch: Epoch, hello: &Hello) -> 
             return Err(Failure::fatal(Kind::AlreadyExists, why));
         }
         // Not remembered yet as this process: the caller does that after the jobs know of it.
-        let record = BackendRecord { agent: hello.agent, incarnation: None, host: hello.host.clone() };
+        let (agent, host) = (hello.agent, hello.host.clone());
+        let record = BackendRecord { agent, incarnation: None, host, standing: Standing::Serving };
         let transaction =
             Transaction { expect: vec![(key(id), None)], put: vec![(key(id), encode(&record)?)], delete: Vec::new() };
         if store.commit(epoch, transaction).await? == Committed::Done {
@@ -79,9 +104,43 @@ pub(super) async fn admit(store: &dyn JobStore, epoch: Epoch, hello: &Hello) -> 
 
 /// Remembers the process that now stands for a backend.
 pub(super) async fn remember(store: &dyn JobStore, epoch: Epoch, id: BackendId, hello: &Hello) -> Result<(), Failure> {
-    let record = BackendRecord { agent: hello.agent, incarnation: Some(hello.incarnation), host: hello.host.clone() };
-    let put = vec![(key(id), encode(&record)?)];
-    store.commit(epoch, Transaction { put, ..Transaction::default() }).await.map(|_| ())
+    change(store, epoch, id, |record| {
+        record.incarnation = Some(hello.incarnation);
+        record.host.clone_from(&hello.host);
+    })
+    .await
+}
+
+/// Remembers what is to become of a backend.
+pub(super) async fn stand(
+    store: &dyn JobStore,
+    epoch: Epoch,
+    id: BackendId,
+    standing: Standing,
+) -> Result<(), Failure> {
+    change(store, epoch, id, |record| record.standing = standing).await
+}
+
+async fn change(
+    store: &dyn JobStore,
+    epoch: Epoch,
+    id: BackendId,
+    change: impl Fn(&mut BackendRecord) + Send + Sync,
+) -> Result<(), Failure> {
+    loop {
+        let Some(before) = store.get(&key(id)).await? else {
+            return Err(Failure::fatal(Kind::NotFound, format!("Unknown backend '{id}'")));
+        };
+        let mut record: BackendRecord = serde_json::from_slice(&before).map_err(|error| {
+            Failure::fatal(Kind::Corrupt, format!("the record {} is not one of a backend: {error}", key(id)))
+        })?;
+        change(&mut record);
+        let (expect, put) = (vec![(key(id), Some(before))], vec![(key(id), encode(&record)?)]);
+        let transaction = Transaction { expect, put, delete: Vec::new() };
+        if store.commit(epoch, transaction).await? == Committed::Done {
+            return Ok(());
+        }
+    }
 }
 
 fn encode(record: &BackendRecord) -> Result<bytes::Bytes, Failure> {

@@ -15,12 +15,12 @@ impl Agents {
         self.state().backends.get(&backend).is_some_and(|backend| backend.stream.is_some())
     }
 
-    /// The backends whose agents are attached, with the room they have.
+    /// The backends whose agents are attached and that take replicas, with the room they have.
     #[must_use]
     pub fn room(&self) -> Vec<BackendRoom> {
         let state = self.state();
         let mut hosts = BTreeSet::new();
-        let alive = state.backends.iter().filter(|(_, backend)| backend.stream.is_some());
+        let alive = state.backends.iter().filter(|(_, backend)| backend.stream.is_some() && backend.leaving.is_none());
         alive
             .map(|(id, backend)| {
                 // Several agents that call themselves alike, as on one machine, count as different ones.
@@ -41,14 +41,15 @@ impl Agents {
         metrics::gauge!("tabvault_fe_backends_alive").set(u32::try_from(attached).unwrap_or(u32::MAX));
     }
 
-    /// Waits until every backend that is known has attached to this coordinator or is declared dead. A coordinator that
+    /// Waits until every backend that is known and not decommissioned has attached to this coordinator or is declared dead. A coordinator that
     /// has just started would otherwise place tablets and tasks as if the cluster were empty.
     pub async fn gathered(&self) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let missing = |backend: &Backend| backend.attachments == 0 && !backend.declared_dead;
+            let missing =
+                |backend: &Backend| backend.attachments == 0 && !backend.declared_dead && backend.leaving.is_none();
             if !self.state().backends.values().any(missing) {
                 return;
             }
@@ -69,8 +70,19 @@ impl Agents {
             available_bytes: backend.beat.available_bytes,
             running_tasks: backend.beat.running_tasks,
             version: backend.version.clone(),
-            error: backend.stream.is_none().then(|| "its agent is not attached".to_owned()),
+            error: error(backend),
         };
         self.state().backends.iter().map(one).collect()
+    }
+}
+
+/// What people should know of a backend.
+fn error(backend: &Backend) -> Option<String> {
+    let detached = backend.stream.is_none().then_some("its agent is not attached");
+    match (&backend.leaving, detached) {
+        (None, detached) => detached.map(str::to_owned),
+        (Some(why), None) if why.is_empty() => Some("it is being decommissioned".to_owned()),
+        (Some(why), None) => Some(format!("it is being decommissioned: {why}")),
+        (Some(_), Some(detached)) => Some(format!("it is being decommissioned; {detached}")),
     }
 }

@@ -26,7 +26,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 
 use self::load::Loads;
 use self::records::Records;
-use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, TabletInfo};
+use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo};
 use crate::store::SharedDb;
 
 mod ddl;
@@ -41,10 +41,12 @@ mod place;
 mod prepare;
 mod queues;
 mod records;
+mod retire;
 mod sets;
 mod show;
 mod target;
 mod validate;
+mod views;
 
 pub use load::{LoadPlan, LoadedReplica};
 pub use target::MadeTarget;
@@ -164,6 +166,14 @@ impl Catalog for LocalCatalog {
             Ok(())
         })
         .await
+    }
+
+    async fn retire(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
+        self.retire_backend(backend, others).await
+    }
+
+    async fn forget(&self, backend: BackendId) -> Result<()> {
+        self.forget_garbage(backend).await
     }
 
     async fn show_tables(&self, database: &str) -> Result<Vec<TableView>> {

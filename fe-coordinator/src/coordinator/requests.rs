@@ -56,7 +56,7 @@ impl Coordinator {
     /// Answers a busy database before anything expensive is looked at; the claim itself decides.
     pub(super) async fn check_slot(&self, database: &str) -> Result<(), Failure> {
         let busy = self.inner.records.occupant(database).await?;
-        busy.map_or(Ok(()), |holder| Err(slot_taken(database, holder)))
+        busy.map_or(Ok(()), |holder| Err(self.slot_taken(database, holder)))
     }
 
     /// Stores a job and runs it, also when the caller goes away in between: a stored job that nobody runs would occupy
@@ -83,7 +83,7 @@ impl Coordinator {
                 self.run(job);
                 Ok(started)
             }
-            (Claim::SlotTaken(holder), _) => Err(slot_taken(build(holder).database(), holder)),
+            (Claim::SlotTaken(holder), _) => Err(self.slot_taken(build(holder).database(), holder)),
             (Claim::LabelTaken(holder), _) => {
                 let job = build(holder);
                 let label = job.label();
@@ -136,12 +136,18 @@ impl Coordinator {
         let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
         self.inner.repositories.drop_repository(name, busy).await
     }
-}
 
-fn slot_taken(database: &str, holder: JobId) -> Failure {
-    let why = format!(
-        "Can only run one backup or restore job of a database at same time: job {holder} is running on database \
-         {database}"
-    );
-    Failure::fatal(Kind::Busy, why)
+    fn slot_taken(&self, database: &str, holder: JobId) -> Failure {
+        let why = match self.inner.config.jobs_per_database {
+            1 => format!(
+                "Can only run one backup or restore job of a database at same time: job {holder} is running on database \
+                 {database}"
+            ),
+            most => format!(
+                "Can only run {most} backup or restore jobs of a database at same time: job {holder} and others are \
+                 running on database {database}; wait for one to end, or raise max_jobs_per_database"
+            ),
+        };
+        Failure::fatal(Kind::Busy, why)
+    }
 }

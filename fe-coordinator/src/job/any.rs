@@ -1,5 +1,7 @@
 //! A job of either kind, for those who run, store and show jobs without caring which.
 
+use std::collections::BTreeSet;
+
 use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::Time;
 use tabvault_common::ids::{BackendId, Epoch, JobId, JobUuid, TaskId};
@@ -147,6 +149,23 @@ impl Job {
         }
     }
 
+    /// Which of its database's slots the job takes, from 0.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        match self {
+            Self::Backup(job) => job.head.slot,
+            Self::Restore(job) => job.head.slot,
+        }
+    }
+
+    /// Gives a job that is not stored yet its slot.
+    pub(crate) fn set_slot(&mut self, slot: u32) {
+        match self {
+            Self::Backup(job) => job.head.slot = slot,
+            Self::Restore(job) => job.head.slot = slot,
+        }
+    }
+
     /// Whether the job occupies its database.
     #[must_use]
     pub fn holds_slot(&self) -> bool {
@@ -222,6 +241,17 @@ impl Job {
                 let row = job.rows.get(&task).filter(|row| row.is_active(job.head.state))?;
                 Some((row.backend, job.task(row, epoch, repository)?))
             }
+        }
+    }
+
+    /// The backends that have still to do something for it, or that it writes to.
+    #[must_use]
+    pub fn backends(&self) -> BTreeSet<BackendId> {
+        match self {
+            Self::Backup(job) if job.head.state.is_final() => BTreeSet::new(),
+            Self::Restore(job) if job.head.state.is_final() => BTreeSet::new(),
+            Self::Backup(job) => job.rows.values().filter(|row| !row.is_done()).map(|row| row.backend).collect(),
+            Self::Restore(job) => job.rows.values().map(|row| row.backend).collect(),
         }
     }
 

@@ -64,6 +64,9 @@ pub struct Head {
     pub cluster: ClusterId,
     /// The database.
     pub database: String,
+    /// Which of the slots for jobs of that database it takes.
+    #[serde(default)]
+    pub slot: u32,
     /// The snapshot's label.
     pub label: Label,
     /// The repository's name.

@@ -65,6 +65,9 @@ pub struct Head {
     pub source_database: String,
     /// The database it is restored into.
     pub database: String,
+    /// Which of the slots for jobs of that database it takes.
+    #[serde(default)]
+    pub slot: u32,
     /// The snapshot's label.
     pub label: Label,
     /// The repository's name.

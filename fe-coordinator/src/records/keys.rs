@@ -46,8 +46,13 @@ pub(super) fn row(job: JobId, task: TaskId) -> String {
     format!("job/{:020}/row/{:020}", job.0, task.0)
 }
 
-pub(super) fn slot(database: &str) -> String {
-    format!("slot/{database}")
+/// One of the slots for jobs of a database, from 0.
+pub(super) fn slot(database: &str, slot: u32) -> String {
+    match slot {
+        // As it was called when there was no other.
+        0 => format!("slot/{database}"),
+        _ => format!("slot{slot}/{database}"),
+    }
 }
 
 pub(super) fn label(repository: &str, label: &str) -> String {

@@ -58,7 +58,7 @@ impl Step {
     /// A job that no longer occupies its database lets go of it in the same transaction that says so.
     pub(super) fn end_claims(&mut self, before: &Job, after: &Job) -> Result<(), Failure> {
         if before.holds_slot() && !after.holds_slot() {
-            self.claims.push(slot(after.database()));
+            self.claims.push(slot(after.database(), after.slot()));
         }
         if let (None, Some(end)) = (before.end(), after.end()) {
             self.put.push((ended(after.uuid()), encode(&end)?));

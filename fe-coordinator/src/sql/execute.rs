@@ -3,8 +3,6 @@
 //! # Crash consistency
 //! As the façade says: a statement that was answered is done, one that was not may be.
 
-use tabvault_common::failure::{Failure, Kind};
-
 use super::answer::{Answer, Cell, CellKind, Column, Rows};
 use super::error::SqlError;
 use super::session::Session;
@@ -116,11 +114,6 @@ fn table(columns: &[&str], rows: Vec<Vec<Cell>>) -> Answer {
     let text = |name: &&str| Column { name: (*name).to_owned(), kind: CellKind::Text };
     let columns = columns.iter().map(text).collect();
     Answer::Rows(Rows { columns, pages: Box::pin(futures::stream::iter([Ok(rows)])) })
-}
-
-/// A statement that is understood and cannot be run.
-fn unsupported(what: &str) -> SqlError {
-    Failure::fatal(Kind::Unsupported, format!("{what} is not supported by this version")).into()
 }
 
 /// A cell that is not NULL.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tabvault_common::ids::{BackendId, Epoch, JobUuid, PartitionId, ReplicaId, TabletId};
 use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_fe_coordinator::catalog::{
-    Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, TabletInfo,
+    Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo,
 };
 
 use super::Crash;
@@ -71,6 +71,14 @@ impl Catalog for CrashCatalog {
 
     async fn collected(&self, backend: BackendId, tablets: &[TabletId]) -> Result<()> {
         self.write("collected", self.catalog.collected(backend, tablets)).await
+    }
+
+    async fn retire(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
+        self.write("retire", self.catalog.retire(backend, others)).await
+    }
+
+    async fn forget(&self, backend: BackendId) -> Result<()> {
+        self.write("forget", self.catalog.forget(backend)).await
     }
 
     async fn show_tables(&self, database: &str) -> Result<Vec<TableView>> {

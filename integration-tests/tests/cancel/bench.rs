@@ -82,7 +82,7 @@ impl Bench {
         let job = self.ended(id).await;
         let status = job.status.as_ref().expect("a cancelled job says why").to_string();
         assert_eq!(job.state, "CANCELLED");
-        assert!(status.contains(&format!("cancelled by a test in state {state}")), "{status}");
+        assert!(status.contains(&format!("cancelled by 'a test' in state {state}")), "{status}");
         assert_eq!(self.visible(label).await, 0);
         checks::assert_table_is(&self.cluster, "shop.files", &self.source).await;
         checks::assert_swept(&self.cluster).await;

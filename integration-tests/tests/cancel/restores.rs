@@ -60,7 +60,7 @@ async fn cancel_restores(bench: &mut Bench, request: &RestoreRequest, readable: 
         let job = bench.ended(id).await;
         assert_eq!(job.state, "CANCELLED");
         let status = job.status.as_ref().expect("a cancelled job says why").to_string();
-        assert!(status.contains(&format!("cancelled by a test in state {state}")), "{status}");
+        assert!(status.contains(&format!("cancelled by 'a test' in state {state}")), "{status}");
         if let Some(hold) = hold {
             hold.release();
         }

@@ -17,10 +17,14 @@ pub struct CoordinatorTuning {
     pub heartbeat_ms: u64,
     /// Ended jobs of each kind that SHOW remembers.
     pub kept_jobs: usize,
+    /// Jobs that may run in one database at the same time.
+    pub max_jobs_per_database: u32,
     /// A job over more tablets is refused.
     pub max_tablets_per_job: u64,
     /// Seconds between two looks at repositories and brokers.
     pub health_interval_s: u64,
+    /// Most bytes of Details in SHOW SNAPSHOT.
+    pub max_snapshot_details: usize,
 }
 
 impl Default for CoordinatorTuning {
@@ -30,8 +34,10 @@ impl Default for CoordinatorTuning {
             backend_patience_ms: millis(config.backend_patience),
             heartbeat_ms: millis(config.heartbeat),
             kept_jobs: config.kept_jobs,
+            max_jobs_per_database: config.jobs_per_database,
             max_tablets_per_job: config.max_tablets_per_job,
             health_interval_s: config.health_interval.as_secs(),
+            max_snapshot_details: config.max_snapshot_details,
         }
     }
 }
@@ -44,8 +50,10 @@ impl CoordinatorTuning {
             backend_patience: Duration::from_millis(self.backend_patience_ms),
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             kept_jobs: self.kept_jobs,
+            jobs_per_database: self.max_jobs_per_database,
             max_tablets_per_job: self.max_tablets_per_job,
             health_interval: Duration::from_secs(self.health_interval_s),
+            max_snapshot_details: self.max_snapshot_details,
         }
     }
 }

@@ -154,7 +154,11 @@ pub async fn publish_drops_and_replaces_what_was_asked(fixture: &dyn Fixture) ->
     catalog.prepare(next, EPOCH, &views).await?;
     catalog.publish(next, EPOCH).await?;
     let views = catalog.cut(database).await?.views;
-    assert_eq!(views, [view("v1", "SELECT * FROM v2"), view("v2", "SELECT 2")]);
+    assert_eq!(
+        views,
+        [view("v2", "SELECT 2"), view("v1", "SELECT * FROM v2")],
+        "each can be made after those before it"
+    );
     Ok(())
 }
 

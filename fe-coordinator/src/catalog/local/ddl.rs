@@ -6,12 +6,12 @@ use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{TableId, Version};
 use tabvault_common::request::CreateTableRequest;
-use tabvault_common::schema::{PartitionDef, Partitioning, TableDef, ViewDef};
+use tabvault_common::schema::{IndexDef, PartitionDef, Partitioning, TableDef, ViewDef};
 
-use super::model::{Database, Table};
+use super::model::{Database, Partition, Table};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{LocalCatalog, Result, find, keys, labels, make, validate};
+use super::{LocalCatalog, Result, find, keys, labels, locked, make, validate, views};
 use crate::catalog::{BackendRoom, TableState};
 
 impl LocalCatalog {
@@ -98,6 +98,37 @@ impl LocalCatalog {
         .await
     }
 
+    /// ALTER TABLE … ADD ROLLUP, all or none. The table must be empty: files are not understood here, so that a rollup of
+    /// them cannot be computed; loads into it fill all its indexes. Its partitions get new tablets, which wait to be
+    /// made. Fingerprints are computed.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidArgument` with what is wrong in a rollup; `FailedPrecondition` for a table that is not NORMAL
+    /// or has data; `Busy` while something is loaded into it; `ResourceExhausted` for too few hosts.
+    pub async fn add_rollups(
+        &self,
+        database: &str,
+        table: &str,
+        rollups: &[IndexDef],
+        backends: &[BackendRoom],
+    ) -> Result<()> {
+        let (database, table) = (database.to_owned(), table.to_owned());
+        let (rollups, backends) = (rollups.to_vec(), backends.to_vec());
+        let memory = std::sync::Arc::clone(&self.memory);
+        self.change(move |records| {
+            let (database, table) = find::changeable(records, &database, &table)?;
+            for partition in find::partitions(records, &table)? {
+                if locked(&memory).loads.is_running(partition.id) {
+                    let (name, partition) = (&table.def.name, &partition.def.name);
+                    let message = format!("add a rollup to table {name}: a load into partition {partition} is running");
+                    return Err(Failure::transient(Kind::Busy, message));
+                }
+            }
+            add_rollups(records, &database, table, rollups, &backends)
+        })
+        .await
+    }
+
     /// ALTER TABLE … SET. `default.replication_num` is the number of replicas of partitions that do not say otherwise;
     /// all others are kept as they are given.
     ///
@@ -169,10 +200,7 @@ pub(super) fn create_table(
         }
         return Err(Failure::fatal(Kind::AlreadyExists, format!("Table {} already exist", def.name)));
     }
-    let views = records.list::<ViewDef>(&keys::views(database.id))?;
-    if views.iter().any(|(_, view)| view.name == def.name) {
-        return Err(Failure::fatal(Kind::AlreadyExists, format!("Table {} already exist as a view", def.name)));
-    }
+    views::refuse_taken(records, &database, &def.name)?;
     validate::table(&mut def)?;
     if def.partitioning == Partitioning::None && request.partitions.len() != 1 {
         let message = format!(
@@ -203,6 +231,36 @@ pub(super) fn add_partitions(
         make::add_partition(records, table.id, partition, &set, Version::INITIAL, now)?;
     }
     Ok(())
+}
+
+fn add_rollups(
+    records: &mut Records,
+    database: &Database,
+    mut table: Table,
+    rollups: Vec<IndexDef>,
+    backends: &[BackendRoom],
+) -> Result<()> {
+    let partitions = find::partitions(records, &table)?;
+    if let Some(loaded) = partitions.iter().find(|partition| partition.version > Version::INITIAL) {
+        let (name, loaded) = (&table.def.name, &loaded.def.name);
+        let message = format!(
+            "Table {name} has data in partition {loaded}: a rollup can be added to an empty table only, since files are not \
+             understood here; make another table with CREATE TABLE … ROLLUP and load into it"
+        );
+        return Err(Failure::fatal(Kind::FailedPrecondition, message));
+    }
+    table.def.indexes.extend(rollups);
+    validate::table(&mut table.def)?;
+    let defs: Vec<PartitionDef> = partitions.iter().map(|partition| partition.def.clone()).collect();
+    validate::partitions(&table.def, &[], &defs)?;
+    for partition in partitions {
+        // Made anew as a whole: numbers of tablets are in the order of their sets.
+        let set = sets::make(records, &table.def, &partition.def, backends, &Purpose::Empty)?;
+        sets::drop(records, partition.set)?;
+        let changed = Partition { set: set.number, tablets: set.tablets, ..partition };
+        records.put(keys::partition(table.id, changed.id), &changed)?;
+    }
+    records.put(keys::table(database.id, &table.def.name), &table)
 }
 
 fn set_properties(def: &mut TableDef, properties: BTreeMap<String, String>) -> Result<()> {

@@ -28,8 +28,8 @@ pub(super) fn publish(records: &mut Records, job: JobUuid, epoch: Epoch, now: Ti
     }
     for (_, (name, id)) in records.list::<(String, TableId)>(&keys::prepared_drops(job))? {
         let there = records.get::<Table>(&keys::table(record.id, &name))?;
-        // Dropped and made again meanwhile, it is not the one that was meant.
-        if let Some(table) = there.filter(|table| table.id == id) {
+        // Dropped and made again meanwhile, it is not the one that was meant; and another restore has it in hand now.
+        if let Some(table) = there.filter(|table| table.id == id && table.restore.is_none()) {
             make::drop_table(records, &record, &table)?;
         }
     }

@@ -231,7 +231,7 @@ fn commit(
         return Err(refused("its partition was dropped meanwhile"));
     };
     if partition.set != running.set || partition.version.next() != running.version {
-        return Err(refused("a restore replaced its partition meanwhile, load again"));
+        return Err(refused("its partition was replaced meanwhile, by a restore or a new rollup: load again"));
     }
     let mut loaded: BTreeMap<TabletId, BTreeMap<BackendId, LoadedReplica>> = BTreeMap::new();
     for replica in replicas {

@@ -9,7 +9,7 @@ use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Restoring, Table, Tablet};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{Result, find, keys, validate};
+use super::{Result, find, keys, validate, views};
 use crate::catalog::ranges::{self, Span};
 use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
 
@@ -108,6 +108,8 @@ fn prepare_table(
     let restore = Some(Restoring { job, new: wanted.existing.is_none(), allow_load: request.allow_load });
     let (mut table, present) = match (wanted.existing, there) {
         (None, None) => {
+            // Of another restore: this one's views come after its tables.
+            views::refuse_brought(records, database, &wanted.def.name)?;
             let id = TableId(records.new_id()?);
             (Table { id, def: wanted.def.clone(), state: TableState::Restore, restore: None }, Vec::new())
         }

@@ -71,6 +71,26 @@ impl Records {
         })
     }
 
+    /// As [`Records::scan`], of the records behind the one whose key ends in `after`; all of them if that is empty.
+    pub(super) fn scan_after<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        after: &str,
+    ) -> impl Iterator<Item = Result<(String, T)>> {
+        let from = format!("{prefix}{after}{}", if after.is_empty() { "" } else { "\0" });
+        self.tree.range(from.into_bytes()..).map_while(move |record| {
+            let record =
+                record.map_err(|error| failure(format_args!("read the catalog records below {prefix}"), error));
+            let (key, value) = match record {
+                Ok(record) => record,
+                Err(failure) => return Some(Err(failure)),
+            };
+            let key = String::from_utf8_lossy(&key);
+            let rest = key.strip_prefix(prefix)?.to_owned();
+            Some(decode(&key, &value).map(|record| (rest, record)))
+        })
+    }
+
     /// Writes the record at `key`.
     pub(super) fn put<T: Serialize>(&mut self, key: String, record: &T) -> Result<()> {
         let value = serde_json::to_vec(record)

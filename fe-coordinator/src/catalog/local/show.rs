@@ -2,12 +2,11 @@
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{PartitionId, ReplicaId, TabletId};
-use tabvault_common::schema::ViewDef;
 use tabvault_common::view::{PartitionView, TableView, TabletView};
 
 use super::model::{Database, Partition, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, find, keys, sets};
+use super::{LocalCatalog, Result, find, keys, sets, views};
 use crate::catalog::{Cut, CutTable, TabletInfo, ranges};
 
 impl LocalCatalog {
@@ -31,7 +30,7 @@ pub(super) fn cut(records: &Records, name: &str) -> Result<Cut> {
     let database = find::database(records, name)?;
     let tables = records.list::<Table>(&keys::tables(database.id))?;
     let tables = tables.into_iter().map(|(_, table)| cut_table(records, table)).collect::<Result<_>>()?;
-    let views = records.list::<ViewDef>(&keys::views(database.id))?.into_iter().map(|(_, view)| view).collect();
+    let views = views::in_order(records, &database)?;
     Ok(Cut { database: name.to_owned(), tables, views })
 }
 

@@ -30,7 +30,7 @@ impl BackupJob {
             Event::Tick => draft.on_tick(),
             Event::Cancel { by } => {
                 let state = draft.head.state.as_str();
-                draft.cancel(Failure::fatal(Kind::Cancelled, format!("cancelled by {by} in state {state}")));
+                draft.cancel(Failure::fatal(Kind::Cancelled, format!("cancelled by '{by}' in state {state}")));
             }
             Event::Answered(ask, answer) => {
                 match answer {

@@ -21,7 +21,7 @@ impl RestoreJob {
             Event::Tick => draft.on_tick(),
             Event::Cancel { by } => {
                 let state = draft.head.state.as_str();
-                draft.cancel(Failure::fatal(Kind::Cancelled, format!("cancelled by {by} in state {state}")));
+                draft.cancel(Failure::fatal(Kind::Cancelled, format!("cancelled by '{by}' in state {state}")));
             }
             Event::Answered(ask, Ok(answer)) => draft.on_answer(ask, answer),
             Event::Answered(ask, Err(failure)) => draft.on_ask_failed(ask, &failure),

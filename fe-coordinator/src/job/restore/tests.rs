@@ -187,7 +187,7 @@ fn cancel_and_publish_meet_and_the_catalog_decides() {
     let mut run = cancelling();
     assert_eq!(run.on(discarded(Decision::Discarded)), "CANCELLED: tell discarded");
     assert_eq!(run.on(published(Decision::Discarded)), "-");
-    assert_eq!(why(&run).message, "cancelled by root in state COMMITTING");
+    assert_eq!(why(&run).message, "cancelled by 'root' in state COMMITTING");
     let mut run = publishing();
     assert_eq!(run.on(published(Decision::Discarded)), "CANCELLED: tell discarded", "by whomsoever");
 }

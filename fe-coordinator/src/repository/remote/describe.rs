@@ -3,7 +3,8 @@
 //! The text is
 //! `{label, timestamp, database, job, content, backup_type, create_time, finish_time, totals, tables: [{name, key_type,
 //! partitions: [{name, version, replication_num, indexes: [{name, schema_hash, tablets: [{id, version, files,
-//! bytes}]}]}]}], views: [name]}`. The meta is verified before the first piece; only its compressed bytes, one of its
+//! bytes}]}]}]}], views: [name]}`. One that may not be as long as that leaves out what comes last and ends in
+//! `"truncated": true`; its totals are of all. The meta is verified before the first piece; only its compressed bytes, one of its
 //! lines and a few pieces are in memory at a time.
 
 use std::io::Cursor;
@@ -23,6 +24,8 @@ use super::{Repository, Result};
 
 /// Bytes after which a piece is sent.
 const PIECE: usize = 64 << 10;
+/// Bytes that are kept to end a text that is cut: what is open is closed, and it says that it was cut.
+const END: usize = 2 << 10;
 /// Pieces that may wait for their reader.
 const WAITING: usize = 4;
 
@@ -47,6 +50,15 @@ impl Repository {
     /// # Errors
     /// As of [`Self::read_info`] and [`Self::read_meta`]; damage inside the meta ends the stream with a failure.
     pub async fn describe(&self, label: &Label, timestamp: &str) -> Result<Description> {
+        self.describe_within(label, timestamp, usize::MAX).await
+    }
+
+    /// As [`Self::describe`], in at most `limit` bytes, of which a few thousand must be given: what comes last is left
+    /// out if need be, and the text says so.
+    ///
+    /// # Errors
+    /// As of [`Self::describe`].
+    pub async fn describe_within(&self, label: &Label, timestamp: &str, limit: usize) -> Result<Description> {
         let info = self.read_info(label, timestamp).await?;
         let bytes = self.meta_bytes(&info).await?;
         let snapshot = SnapshotView {
@@ -57,7 +69,7 @@ impl Repository {
         };
         let (sender, receiver) = mpsc::channel(WAITING);
         tokio::task::spawn_blocking(move || {
-            let mut text = Text { piece: String::new(), sender };
+            let mut text = Text { piece: String::new(), sender, left: limit.saturating_sub(END) };
             if let Err(Stop::Failed(failure)) = write(&info, bytes, &mut text) {
                 // Nobody listens any more: nobody to tell.
                 drop(text.sender.blocking_send(Err(failure)));
@@ -84,10 +96,18 @@ impl From<Failure> for Stop {
 struct Text {
     piece: String,
     sender: mpsc::Sender<Result<String>>,
+    /// Bytes that may follow before it is cut.
+    left: usize,
 }
 
 impl Text {
+    /// Whether nothing more is to be told.
+    fn is_full(&self) -> bool {
+        self.left == 0
+    }
+
     fn push(&mut self, text: &str) -> std::result::Result<(), Stop> {
+        self.left = self.left.saturating_sub(text.len());
         self.piece.push_str(text);
         if self.piece.len() >= PIECE { self.send() } else { Ok(()) }
     }
@@ -134,6 +154,9 @@ fn write(info: &Info, bytes: Bytes, text: &mut Text) -> std::result::Result<(), 
     text.push(",\"tables\":[")?;
     let mut within = Within::Tables { any: false };
     for record in &mut meta {
+        if text.is_full() {
+            break;
+        }
         match record? {
             MetaRecord::Table(def) => {
                 let any = leave_table(text, within)?;
@@ -155,8 +178,9 @@ fn write(info: &Info, bytes: Bytes, text: &mut Text) -> std::result::Result<(), 
             }
         }
     }
+    let cut = text.is_full();
     leave_tables(text, within)?;
-    text.push("]}")?;
+    text.push(if cut { "],\"truncated\":true}" } else { "]}" })?;
     text.send()
 }
 
@@ -187,10 +211,16 @@ fn write_partition(text: &mut Text, partition: &PartitionMeta) -> std::result::R
     }))?;
     text.push(",\"indexes\":[")?;
     for (n, index) in partition.indexes.iter().enumerate() {
+        if text.is_full() {
+            break;
+        }
         text.push(if n > 0 { "," } else { "" })?;
         text.open_object(&json!({ "name": index.name, "schema_hash": index.schema_hash }))?;
         text.push(",\"tablets\":[")?;
         for (n, tablet) in index.tablets.iter().enumerate() {
+            if text.is_full() {
+                break;
+            }
             text.push(if n > 0 { "," } else { "" })?;
             text.json(&json!({
                 "id": tablet.tablet,

@@ -10,7 +10,7 @@ use tabvault_common::schema::{
 };
 
 use super::databases::forgiven;
-use super::{done, noted, table, text, unsupported};
+use super::{done, noted, table, text};
 use crate::catalog::CutTable;
 use crate::catalog::ranges::Span;
 use crate::sql::answer::Answer;
@@ -76,8 +76,8 @@ impl Session {
                 local.drop_partition(database, name, partition).await?;
             }
             TableChange::AddRollups(rollups) => {
-                let names: Vec<&str> = rollups.iter().map(|rollup| rollup.name.as_str()).collect();
-                return Err(unsupported(&format!("ADD ROLLUP {}", names.join(", "))));
+                let rollups: Vec<IndexDef> = rollups.iter().map(new_index).collect();
+                self.coordinator.add_rollups(database, name, &rollups).await?;
             }
         }
         Ok(done())
@@ -151,12 +151,13 @@ fn keys(create: &CreateTable) -> (KeyType, Vec<String>) {
 fn indexes(name: &str, create: &CreateTable) -> Vec<IndexDef> {
     let columns = create.columns.iter().map(|column| column.name.clone()).collect();
     let base = IndexDef { name: name.to_owned(), columns, schema_hash: SchemaHash::default() };
-    let rollup = |rollup: &Rollup| IndexDef {
-        name: rollup.name.clone(),
-        columns: rollup.columns.clone(),
-        schema_hash: SchemaHash::default(),
-    };
-    std::iter::once(base).chain(create.rollups.iter().map(rollup)).collect()
+    std::iter::once(base).chain(create.rollups.iter().map(new_index)).collect()
+}
+
+/// The catalog computes its fingerprint.
+fn new_index(rollup: &Rollup) -> IndexDef {
+    let (name, columns) = (rollup.name.clone(), rollup.columns.clone());
+    IndexDef { name, columns, schema_hash: SchemaHash::default() }
 }
 
 /// What belongs into a partition; `before` is where the one before it ends.

@@ -15,8 +15,6 @@ use crate::sql::statement::Match;
 
 /// Rows that are made at once.
 const PAGE: usize = 1000;
-/// Most bytes of Details: what every client takes as one cell.
-const MAX_DETAILS: usize = 15 << 20;
 
 impl Session {
     pub(super) async fn show_snapshots(
@@ -37,7 +35,8 @@ impl Session {
                     "SHOW SNAPSHOT with TIMESTAMP needs the label as well: WHERE SNAPSHOT = '…' AND TIMESTAMP = '…'";
                 return Err(Failure::fatal(Kind::InvalidArgument, why).into());
             };
-            return Ok(details(repository.describe(&label, timestamp).await?));
+            let limit = self.coordinator.config().max_snapshot_details;
+            return Ok(details(repository.describe_within(&label, timestamp, limit).await?));
         }
         let mut views = repository.list_snapshots(exact.as_ref()).await?;
         views.retain(|view| matches(label, &view.label));
@@ -55,23 +54,8 @@ fn details(description: Description) -> Answer {
     let Description { snapshot, pieces } = description;
     let columns = Rows::from(cells::snapshot_details(&snapshot, String::new())).columns;
     let page = async move {
-        let label = snapshot.label.clone();
-        let add = |mut text: String, piece: String| {
-            let fits = text.len() + piece.len() <= MAX_DETAILS;
-            text.push_str(&piece);
-            std::future::ready(if fits { Ok(text) } else { Err(too_long(&label)) })
-        };
-        let details = pieces.try_fold(String::new(), add).await?;
+        let details: String = pieces.try_collect().await?;
         Ok::<Vec<Vec<Cell>>, Failure>(cells::snapshot_details(&snapshot, details).rows)
     };
     Answer::Rows(Rows { columns, pages: Box::pin(stream::once(page)) })
-}
-
-fn too_long(label: &str) -> Failure {
-    let why = format!(
-        "the details of snapshot {label} have more than {} MiB, which is too much for one cell: read them with \
-         `tabvault snapshot show`, or SHOW SNAPSHOT without TIMESTAMP",
-        MAX_DETAILS >> 20
-    );
-    Failure::fatal(Kind::ResourceExhausted, why)
 }

@@ -4,7 +4,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::BackendId;
 use tabvault_common::view::cells;
 
-use super::{done, unsupported};
+use super::{done, noted};
 use crate::brokers::BrokerAddress;
 use crate::sql::answer::Answer;
 use crate::sql::error::SqlError;
@@ -51,8 +51,11 @@ impl Session {
         self.admin().await?;
         // Before any of them goes, all are known.
         let backends = backends.iter().map(|typed| self.backend(typed)).collect::<Result<Vec<_>, _>>()?;
-        let numbers: Vec<String> = backends.iter().map(ToString::to_string).collect();
-        Err(unsupported(&format!("ALTER SYSTEM DECOMMISSION BACKEND {}", numbers.join(", "))))
+        let mut notices = Vec::new();
+        for backend in backends {
+            notices.extend(self.coordinator.decommission(backend).await?);
+        }
+        Ok(noted(notices))
     }
 
     /// The backend with this number, or the only one on this host.

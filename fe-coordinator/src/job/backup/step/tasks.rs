@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{BackendId, PartitionId, TabletId, TaskId};
+use tabvault_common::schema::PartitionRange;
 use tabvault_common::task::{TabletTotals, TaskResult};
 use tabvault_common::view::BackupState as State;
 
 use super::super::{Row, RowTablet, Stage};
 use super::Draft;
-use crate::job::{Ask, Effect, MAX_TASK_FAILURES, backoff, kept};
+use crate::job::{Ask, Effect, MAX_MESSAGE, MAX_TASK_FAILURES, backoff, kept, within};
 
 /// How often partitions of one job may be planned again: a partition that changes faster than replicas can follow must
 /// not keep a job busy for ever.
@@ -164,7 +165,8 @@ impl Draft<'_> {
     fn upload_failed(&mut self, mut row: Row, failure: &Failure) {
         let snapshot_gone = failure.kind == Kind::NotFound;
         if (failure.retry == Retry::Never && !snapshot_gone) || row.failures + 1 >= MAX_TASK_FAILURES {
-            return self.cancel(failure.clone().context(format!("upload from backend {}", row.backend)));
+            let why = failure.clone().context(format!("upload from backend {}", row.backend));
+            return self.cancel(self.blamed(row.partition, why));
         }
         if snapshot_gone {
             row.stage = Stage::Snapshot;
@@ -176,7 +178,8 @@ impl Draft<'_> {
     fn task_failed(&mut self, mut row: Row, failure: &Failure) {
         row.failures += 1;
         if row.failures >= MAX_TASK_FAILURES {
-            return self.cancel(failure.clone().context(format!("task {} on backend {}", row.task, row.backend)));
+            let why = failure.clone().context(format!("task {} on backend {}", row.task, row.backend));
+            return self.cancel(self.blamed(row.partition, why));
         }
         row.attempt += 1;
         row.error = Some(kept(&failure.message));
@@ -211,13 +214,37 @@ impl Draft<'_> {
     /// Plans a partition again, where that can help: the version is gone or the schema changed.
     fn retake(&mut self, partition: PartitionId, why: &Failure) {
         if !retake_helps(why) || self.head.retakes >= MAX_RETAKES {
-            let name = self.partition_name(partition);
-            return self.cancel(why.clone().context(format!("no replica gives {name}")));
+            return self.cancel(self.blamed(partition, why.clone().context("no replica gives it")));
         }
         self.head.retakes += 1;
         self.head.retaking.push(partition);
         self.ask(Ask::TakePartition(partition));
     }
+
+    /// The failure with the partition that it is about, and with how to back up the others where it is to blame.
+    fn blamed(&self, partition: PartitionId, why: Failure) -> Failure {
+        let of_data = matches!(why.kind, Kind::NotFound | Kind::FailedPrecondition | Kind::Mismatch | Kind::Corrupt);
+        let why = why.context(self.partition_name(partition));
+        match self.job.find(partition).filter(|_| of_data) {
+            Some((table, found)) => {
+                let (table, partition) = (&table.def.name, &found.def.name);
+                let way = match found.def.range {
+                    PartitionRange::Whole => format!("EXCLUDE (`{table}`)"),
+                    PartitionRange::Range { .. } | PartitionRange::List(_) => {
+                        format!("EXCLUDE (`{table}` PARTITION (`{partition}`))")
+                    }
+                };
+                // Cut here rather than at its end, where the way out is.
+                Failure { message: format!("{}; to back up all but that, add {way}", cut(&why.message)), ..why }
+            }
+            None => why,
+        }
+    }
+}
+
+/// The message, short enough for more to be said behind it.
+fn cut(message: &str) -> String {
+    within(message, MAX_MESSAGE / 2)
 }
 
 /// Whether planning a partition again can help against a failure: the version is gone or the schema changed.

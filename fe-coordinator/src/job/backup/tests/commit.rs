@@ -13,7 +13,7 @@ fn timestamp(run: &Run) -> SnapshotTimestamp {
 #[test]
 fn a_cancelled_job_says_by_whom_and_when() {
     let run = cancelled();
-    assert_eq!(status(&run), "cancelled by root in state SNAPSHOTING");
+    assert_eq!(status(&run), "cancelled by 'root' in state SNAPSHOTING");
     assert!(run.job.is_over() && !run.job.holds_slot());
 }
 
@@ -23,7 +23,7 @@ fn a_job_that_waits_for_its_tombstone_lets_go_of_the_database_but_is_not_over() 
     assert!(!run.job.holds_slot() && !run.job.is_over());
     assert_eq!(run.job.next_tick(), None, "no deadline any more");
     assert_eq!(run.on(tombstone(TombstoneWrite::Written)), "CANCELLED: tell discarded");
-    assert_eq!(status(&run), "cancelled by root in state UPLOAD_INFO");
+    assert_eq!(status(&run), "cancelled by 'root' in state UPLOAD_INFO");
     assert!(run.job.is_over(), "the tombstone tells that its intent may go");
 }
 

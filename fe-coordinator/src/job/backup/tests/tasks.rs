@@ -94,7 +94,9 @@ fn a_failure_that_taking_the_partition_again_does_not_mend_ends_the_job() {
         run.report(task, lost(6010, Kind::Corrupt));
     }
     assert_eq!(run.report(6, lost(6010, Kind::Corrupt)), "CANCELLED: tell discarded, ask RemoveIntent");
-    assert!(status(&run).starts_with("no replica gives partition p1 of table orders"), "{}", status(&run));
+    let why = status(&run);
+    assert!(why.starts_with("partition p1 of table orders: no replica gives it: "), "{why}");
+    assert!(why.contains("; to back up all but that, add EXCLUDE (`orders`"), "{why}");
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn an_upload_is_tried_again_with_backoff_as_a_new_attempt_and_a_bounded_number_o
         assert_eq!(run.on(Event::Tick), "-", "sent already");
     }
     assert_eq!(run.report(1, Err(transient())), "CANCELLED: tell discarded, ask RemoveIntent");
-    assert_eq!(status(&run), "upload from backend 1: the other side is away");
+    assert_eq!(status(&run), "partition p1 of table orders: upload from backend 1: the other side is away");
 }
 
 #[test]
