@@ -118,7 +118,7 @@ pub(super) fn variable(cursor: &mut Cursor<'_>) -> Parsed<Variable> {
 /// What follows `@`.
 pub(super) fn user_variable(cursor: &mut Cursor<'_>) -> Parsed<String> {
     match cursor.peek() {
-        Kind::Text(name) => {
+        Kind::Text(name) if !name.is_empty() => {
             cursor.advance();
             Ok(name.clone())
         }

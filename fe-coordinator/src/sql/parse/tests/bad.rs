@@ -123,6 +123,7 @@ fn every_refusal_says_where_what_stood_there_and_what_was_expected() {
             "SELECT 0xFF",
             "line 1, column 8: found a binary literal, expected `@@`, `@`, VERSION, DATABASE, SCHEMA, USER, SESSION_USER, SYSTEM_USER, CURRENT_USER, CONNECTION_ID, LAST_INSERT_ID, NOW, CURRENT_TIMESTAMP or a literal",
         ),
+        ("SELECT @''", "line 1, column 9: found a string, expected a variable"),
         ("SET x", "line 1, column 6: found the end of the text, expected `=` or `:=`"),
         ("SET TRANSACTION", "line 1, column 16: found the end of the text, expected ISOLATION or READ"),
         ("KILL x", "line 1, column 6: found `x`, expected CONNECTION, QUERY or a connection's number"),
