@@ -111,7 +111,7 @@ mod tests {
         let failures = Failures::default();
         failed(&failures, "u", FREE);
         for n in 0..MOST as u64 {
-            failures.count(&format!("u{n}"), false, BEGIN.after(Duration::from_millis(n)));
+            failures.count(&format!("u{n}"), false, BEGIN.after(Duration::from_millis(n + 1)));
         }
         assert_eq!(failures.rows().len(), MOST);
         failures.admit("u", BEGIN).unwrap();

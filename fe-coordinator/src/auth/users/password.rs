@@ -57,8 +57,8 @@ impl Argon2id {
 
     /// Takes as long as [`Argon2id::is`] and answers `false`.
     pub(super) fn nobody_is(password: &Secret) -> Result<bool, Failure> {
-        let hash = hash(MEMORY, PASSES, LANES, &[0; SALT], password)?;
-        Ok(bool::from(hash.ct_eq(&[0; HASH])) && false)
+        std::hint::black_box(hash(MEMORY, PASSES, LANES, &[0; SALT], password)?);
+        Ok(false)
     }
 
     /// What tells this hash from all others.
