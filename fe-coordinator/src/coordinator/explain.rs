@@ -29,8 +29,8 @@ use super::Coordinator;
 use crate::catalog::Cut;
 use crate::check::mapping::RestorePlan;
 use crate::check::properties::{BackupProperties, RestoreProperties};
-use crate::job::backup::Row;
 use crate::job::backup::plan::Planner;
+use crate::job::backup::{Row, Stage};
 
 #[cfg(test)]
 mod tests;
@@ -200,7 +200,8 @@ impl Coordinator {
 fn uploads(rows: &[Row], properties: &BackupProperties) -> Work {
     let pack_target = layout::PACK_TARGET.min(properties.max_file_size);
     let mut work = Work { requests: BACKUP_REQUESTS, ..Work::default() };
-    for row in rows {
+    // Definitions alone are in no manifest.
+    for row in rows.iter().filter(|row| row.stage != Stage::Described) {
         let (mut packed, mut packed_bytes) = (0, 0);
         for tablet in row.tablets.iter().filter(|tablet| tablet.files > 0) {
             work.files += tablet.files;

@@ -64,3 +64,130 @@ pub(super) fn forget(records: &mut Records, database: u64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tabvault_common::clock::ManualClock;
+    use tabvault_common::ids::{BackendId, SchemaHash};
+    use tabvault_common::request::CreateTableRequest;
+    use tabvault_common::schema::{
+        Column, IndexDef, KeyType, PartitionDef, PartitionRange, Partitioning, TableDef, schema_hash,
+    };
+
+    use super::*;
+    use crate::catalog::BackendRoom;
+    use crate::catalog::local::LoadedReplica;
+    use crate::store::SharedDb;
+
+    fn open(dir: &Path) -> LocalCatalog {
+        LocalCatalog::open(&SharedDb::open(dir).unwrap(), Arc::new(ManualClock::new(Time(7)))).unwrap()
+    }
+
+    async fn with_table(dir: &Path) -> LocalCatalog {
+        let catalog = open(dir);
+        let column = Column {
+            name: "k".to_owned(),
+            data_type: "INT".to_owned(),
+            nullable: true,
+            default: None,
+            aggregation: None,
+            comment: String::new(),
+        };
+        let hash: SchemaHash = schema_hash(&[&column], KeyType::Duplicate);
+        let table = TableDef {
+            name: "t".to_owned(),
+            key_type: KeyType::Duplicate,
+            keys: Vec::new(),
+            partitioning: Partitioning::None,
+            distribution: vec!["k".to_owned()],
+            buckets: 1,
+            replication_num: 1,
+            indexes: vec![IndexDef { name: "t".to_owned(), columns: vec!["k".to_owned()], schema_hash: hash }],
+            columns: vec![column],
+            properties: std::collections::BTreeMap::new(),
+            comment: String::new(),
+        };
+        let whole = PartitionDef { name: "t".to_owned(), range: PartitionRange::Whole, buckets: 1, replication_num: 1 };
+        let room = BackendRoom { backend: BackendId(1), host: "h".to_owned(), available_bytes: 1 << 40 };
+        catalog.create_database("d", false).await.unwrap();
+        let database = "d".to_owned();
+        let request = CreateTableRequest { database, table, partitions: vec![whole], if_not_exists: false };
+        catalog.create_table(&request, &[room]).await.unwrap();
+        catalog
+    }
+
+    async fn begin(catalog: &LocalCatalog, label: &str) -> (JobUuid, Result<()>) {
+        let load = JobUuid::random();
+        let plan = catalog.begin_load(load, "d", "t", None).await.unwrap();
+        assert_eq!(plan.tablets.len(), 1);
+        let labelled = catalog.label_load(load, "d", &label.parse().unwrap()).await;
+        if labelled.is_err() {
+            catalog.abort_load(load);
+        }
+        (load, labelled)
+    }
+
+    async fn commit(catalog: &LocalCatalog, load: JobUuid) {
+        let tablet = catalog.table("d", "t").await.unwrap().partitions[0].id;
+        let tablet = crate::catalog::Catalog::tablets(catalog, tablet).await.unwrap()[0].tablet;
+        let took = LoadedReplica { tablet, backend: BackendId(1), files: 1, bytes: 1 };
+        catalog.commit_load(load, &[took]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_label_is_used_if_and_only_if_its_load_is_visible_also_after_a_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = with_table(dir.path()).await;
+        begin(&catalog, "l").await.1.unwrap();
+        drop(catalog);
+        let catalog = open(dir.path());
+        let (load, labelled) = begin(&catalog, "l").await;
+        labelled.unwrap();
+        commit(&catalog, load).await;
+        drop(catalog);
+        let catalog = open(dir.path());
+        let refusal = begin(&catalog, "l").await.1.unwrap_err();
+        assert_eq!(refusal.kind, Kind::AlreadyExists);
+        assert!(refusal.message.starts_with("Label [l] has already been used, by load"), "{refusal}");
+        begin(&catalog, "other").await.1.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_aborted_load_gives_its_label_back_and_a_running_one_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = with_table(dir.path()).await;
+        let (load, labelled) = begin(&catalog, "l").await;
+        labelled.unwrap();
+        let id = catalog.look(|records| Ok(find::database(records, "d")?.id)).await.unwrap();
+        let other = catalog.memory().loads.label(JobUuid::random(), (id, "l".to_owned()));
+        assert_eq!(other.map_err(|failure| failure.kind), Err(Kind::Busy));
+        catalog.abort_load(load);
+        begin(&catalog, "l").await.1.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_newest_labels_of_a_database_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = with_table(dir.path()).await;
+        let id = catalog.look(|records| Ok(find::database(records, "d")?.id)).await.unwrap();
+        catalog
+            .change(move |records| {
+                for n in 0..MAX_LABELS {
+                    let since = Time(n as u64);
+                    records.put(keys::load_label(id, &format!("l{n}")), &Used { load: JobUuid::random(), since })?;
+                }
+                used(records, id, "newest", JobUuid::random(), Time(u64::from(u32::MAX)))
+            })
+            .await
+            .unwrap();
+        begin(&catalog, "l0").await.1.unwrap();
+        catalog.memory().loads = crate::catalog::local::load::Loads::default();
+        for label in ["l1", "newest"] {
+            assert_eq!(begin(&catalog, label).await.1.unwrap_err().kind, Kind::AlreadyExists, "{label}");
+        }
+    }
+}

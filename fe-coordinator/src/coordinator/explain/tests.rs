@@ -2,7 +2,7 @@ use tabvault_common::clock::Time;
 use tabvault_common::ids::{BackendId, Lineage, PartitionId, SchemaHash, TabletId, TaskId, Version};
 
 use super::*;
-use crate::job::backup::{RowTablet, Stage};
+use crate::job::backup::RowTablet;
 
 const MIB: u64 = 1 << 20;
 
@@ -51,6 +51,12 @@ fn small_files_travel_together_and_large_ones_alone() {
     assert_eq!((work.packed_files, work.packs, work.objects), (2000, 4, 10));
     // The four beside, a manifest for each task, four packs, and ten objects of 40 MiB in three parts each.
     assert_eq!(work.requests, 4 + 2 + 4 + 10 * (2 + 3));
+}
+
+#[test]
+fn definitions_alone_cost_what_every_backup_costs() {
+    let described = Row { stage: Stage::Described, ..row(&[(0, 0)]) };
+    assert_eq!(uploads(&[described], &BackupProperties::default()).requests, BACKUP_REQUESTS);
 }
 
 #[test]

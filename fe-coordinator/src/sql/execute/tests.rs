@@ -10,4 +10,5 @@ mod names;
 mod privileges;
 mod system;
 mod tables;
+mod users;
 mod world;

@@ -15,6 +15,7 @@ use tabvault_proto::session::{Heartbeat, Hello};
 use uuid::Uuid;
 
 use crate::agents::{Agents, Attachment, ToAgent};
+use crate::auth::users::Users;
 use crate::auth::{Authorizer, Identity, Open, Privilege, Proof, denied};
 use crate::catalog::LocalCatalog;
 use crate::coordinator::{Config, Coordinator, Parts};
@@ -39,19 +40,28 @@ impl World {
 
     /// One whose door somebody guards; the session is that of `ann`.
     pub(super) async fn guarded(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self::of(Arc::new(MemoryStore::new()), authorizer, None).await
+    }
+
+    /// One with users.
+    pub(super) async fn of(
+        store: Arc<MemoryStore>,
+        authorizer: Arc<dyn Authorizer>,
+        users: Option<Arc<Users>>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let catalog = LocalCatalog::open(&SharedDb::open(dir.path()).unwrap(), clock.clone()).unwrap();
         let catalog = Arc::new(catalog);
         let parts = Parts {
-            store: Arc::new(MemoryStore::new()),
+            store,
             catalog: catalog.clone(),
             local: Some(catalog),
             opener: Arc::new(Options { memory: true, clock: clock.clone(), ..Options::default() }),
             brokers: Connection::default(),
             clock,
             authorizer,
-            users: None,
+            users,
         };
         let coordinator = Coordinator::start(Config::default(), parts).await.unwrap();
         let hello = Hello {
