@@ -31,6 +31,10 @@ pub struct Setup {
     pub buckets: u32,
     /// A backend that is silent for so long is dead.
     pub patience: Duration,
+    /// Jobs that may run in one database.
+    pub jobs_per_database: u32,
+    /// Ended jobs of each kind that are remembered.
+    pub kept_jobs: usize,
     /// How the coordinator opens storage.
     pub fe_storage: Options,
     /// How the agents open storage.
@@ -51,6 +55,8 @@ impl Default for Setup {
         Self {
             buckets: 3,
             patience: Duration::from_secs(1),
+            jobs_per_database: 1,
+            kept_jobs: 100,
             fe_storage,
             be_storage,
             be_crash: None,
@@ -137,6 +143,8 @@ impl Cluster {
         let config = Config {
             heartbeat: Duration::from_millis(100),
             backend_patience: self.setup.patience,
+            jobs_per_database: self.setup.jobs_per_database,
+            kept_jobs: self.setup.kept_jobs,
             ..Config::default()
         };
         let coordinator = Coordinator::start(config, parts).await.expect("start the coordinator");

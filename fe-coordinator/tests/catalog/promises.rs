@@ -237,7 +237,7 @@ async fn a_table_in_a_restore_takes_no_ddl_and_loads_only_if_allowed() {
         let plan = catalog.begin_load(late, "d", "t", Some("p")).await.unwrap();
         catalog.publish(job, EPOCH).await.unwrap();
         let refusal = catalog.commit_load(late, &super::common::everywhere(&plan, 1)).await.unwrap_err();
-        assert!(refusal.message.contains("a restore replaced its partition meanwhile"), "{refusal}");
+        assert!(refusal.message.contains("replaced its partition meanwhile, load again"), "{refusal}");
         home.load("t", Some("p"), 1).await;
         let after = home.catalog.table("d", "t").await.unwrap();
         assert_eq!(after.partitions[0].visible_version, Version(8), "loads go on from the restored version");

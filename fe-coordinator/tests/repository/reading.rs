@@ -285,3 +285,27 @@ async fn an_empty_database_has_a_description_too() {
     let (_, value) = described(&opened, "l").await.unwrap();
     assert_eq!((&value["tables"], &value["views"]), (&json!([]), &json!([])));
 }
+
+#[tokio::test]
+async fn a_description_that_is_too_long_is_cut_into_json_that_says_so() {
+    let (opened, info) = published(|_| {}).await;
+    let whole = described(&opened, "l").await.unwrap().0.concat().len();
+    let mut cut = 0;
+    // Wherever it ends: in a table, a partition, an index, among views, or behind them.
+    for limit in 2 * 1024..=2 * 1024 + whole + 1 {
+        let description = opened.repository.describe_within(&label("l"), AT, limit).await.unwrap();
+        let pieces: Vec<String> = description.pieces.try_collect().await.unwrap();
+        let text = pieces.concat();
+        assert!(text.len() <= limit, "{limit}: {}", text.len());
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(value["totals"]["tablets"], json!(info.totals.tablets), "the totals are of all");
+        match value.get("truncated") {
+            Some(truncated) => {
+                assert_eq!(truncated, &json!(true));
+                cut += 1;
+            }
+            None => assert_eq!(text.len(), whole, "{text}"),
+        }
+    }
+    assert!(cut > 100 && cut <= whole, "{cut} of {whole}");
+}

@@ -26,11 +26,16 @@ pub(crate) struct Bench {
 impl Bench {
     /// A snapshot of two tables, one of them of three partitions; two backends, two replicas.
     pub(crate) async fn new() -> Self {
+        Self::with(2, Setup::default()).await
+    }
+
+    /// As [`Bench::new`], of so many backends and other parts.
+    pub(crate) async fn with(backends: usize, setup: Setup) -> Self {
         checks::log();
         let dir = fast_dir();
         let crash = Crash::never();
-        let setup = Setup { buckets: 2, crash: Some(crash.clone()), ..Setup::default() };
-        let cluster = Cluster::start_with(&dir.path().join("cluster"), 2, setup).await;
+        let setup = Setup { buckets: 2, crash: Some(crash.clone()), ..setup };
+        let cluster = Cluster::start_with(&dir.path().join("cluster"), backends, setup).await;
         cluster.repository("repo").await;
         for (target, seed) in LOADED {
             let source = tree_of(dir.path(), seed);

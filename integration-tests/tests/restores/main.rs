@@ -4,4 +4,8 @@
 
 mod bench;
 mod choices;
+mod decommission;
+mod jobs;
 mod refusals;
+mod semantics;
+mod tables;

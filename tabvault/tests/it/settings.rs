@@ -96,6 +96,8 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
         bytes_per_second = 1000
         [coordinator]
         kept_jobs = 7
+        max_jobs_per_database = 3
+        max_snapshot_details = 5000
         [tls]
         domain = 'tabvault'";
     let config = resolved("tabvault standalone --backends 4 --grpc 127.0.0.1:2", text);
@@ -106,5 +108,7 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
     assert_eq!(be.tuning.rates().and_then(|rates| rates.bytes_per_second), Some(1000));
     assert_eq!((be.tuning.memory_budget, be.tls.domain.as_deref()), (64 << 20, Some("tabvault")));
     let fe = config.fe();
-    assert_eq!((fe.data, fe.tuning.config().kept_jobs), ("/from/file/fe".into(), 7));
+    let tuning = fe.tuning.config();
+    assert_eq!((fe.data, tuning.kept_jobs), ("/from/file/fe".into(), 7));
+    assert_eq!((tuning.jobs_per_database, tuning.max_snapshot_details), (3, 5000));
 }

@@ -202,6 +202,10 @@ fn refuse_unless_loadable(table: &Table) -> Result<()> {
 
 /// The partition that a load goes into.
 pub(super) fn target(records: &Records, table: &Table, partition: Option<&str>) -> Result<Partition> {
+    if table.restore.is_some_and(|restore| restore.new) {
+        // Its partitions come with the restore's end.
+        find::refuse_unless_normal(table)?;
+    }
     match partition {
         Some(name) => find::named_partition(records, table, name),
         None if table.def.partitioning == Partitioning::None => {
@@ -231,7 +235,7 @@ fn commit(
         return Err(refused("its partition was dropped meanwhile"));
     };
     if partition.set != running.set || partition.version.next() != running.version {
-        return Err(refused("its partition was replaced meanwhile, by a restore or a new rollup: load again"));
+        return Err(refused("a restore or a new rollup replaced its partition meanwhile, load again"));
     }
     let mut loaded: BTreeMap<TabletId, BTreeMap<BackendId, LoadedReplica>> = BTreeMap::new();
     for replica in replicas {

@@ -6,6 +6,9 @@ use tabvault_common::view::{JobKind, JobView, MAX_TASKS_SHOWN, ObjectView};
 use super::BackupJob;
 use crate::job::Throughput;
 
+#[cfg(test)]
+mod tests;
+
 impl BackupJob {
     /// The job for SHOW BACKUP; `live` is what running tasks say of themselves.
     #[must_use]

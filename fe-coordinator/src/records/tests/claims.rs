@@ -92,3 +92,32 @@ async fn a_job_whose_creation_was_stored_but_not_answered_is_found() {
     assert!(!store.is_set());
     assert_eq!(records.running().await.unwrap(), [job]);
 }
+
+#[tokio::test]
+async fn as_many_jobs_of_a_database_run_as_there_are_slots() {
+    let store = BrokenStore::new();
+    let records = lead(&store).await.with_slots(3);
+    let mut first = create(&records, backup_of("shop", "first")).await;
+    let second = create(&records, restore_into("shop")).await;
+    assert_eq!(try_create(&records, backup_of("shop", "first")).await, Claim::LabelTaken(first.id()));
+    assert_eq!(records.occupant("shop").await.unwrap(), None);
+    let third = create(&records, backup_of("shop", "third")).await;
+    assert_eq!([first.slot(), second.slot(), third.slot()], [0, 1, 2]);
+    assert_eq!(try_create(&records, backup_of("shop", "fourth")).await, Claim::SlotTaken(first.id()));
+    assert_eq!(records.occupant("shop").await.unwrap(), Some(first.id()));
+    assert_eq!(try_create(&records, backup_of("other", "fourth")).await, Claim::Stored);
+    let end = ending(&first, BackupState::Finished);
+    step(&records, &mut first, &end).await;
+    let next = create(&records, backup_of("shop", "next")).await;
+    assert_eq!(next.slot(), 0, "only its own slot was let go of");
+
+    // A leader that allows fewer: those that run go on, and let go of what they have.
+    let records = lead(&store).await;
+    let mut third = records.running().await.unwrap().into_iter().find(|job| job.id() == third.id()).unwrap();
+    assert_eq!(third.slot(), 2);
+    assert_eq!(try_create(&records, restore_into("shop")).await, Claim::SlotTaken(next.id()));
+    let end = ending(&third, BackupState::Cancelled);
+    step(&records, &mut third, &end).await;
+    let slots: Vec<String> = store.keys().await.into_iter().filter(|key| key.ends_with("/shop")).collect();
+    assert_eq!(slots, ["slot/shop", "slot1/shop"]);
+}

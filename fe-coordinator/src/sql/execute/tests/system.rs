@@ -68,3 +68,37 @@ async fn a_read_only_repository_takes_no_backup() {
     let (_, message) = world.refused("BACKUP SNAPSHOT d.l TO r").await;
     assert!(message.starts_with("Repository r is read only"), "{message}");
 }
+
+#[tokio::test]
+async fn a_backend_is_decommissioned_when_nothing_needs_it() {
+    let mut world = World::furnished().await;
+    let decommission = format!("ALTER SYSTEM DECOMMISSION BACKEND {BACKEND}");
+    let (code, message) = world.refused(&decommission).await;
+    let words =
+        format!("backend {BACKEND} cannot be decommissioned: no other backend that is alive has a complete replica");
+    assert!(code == 1105 && message.starts_with(&words), "{code} {message}");
+    assert!(message.contains("of 7 tablets, the first of table d."), "{message}");
+    world
+        .run("CREATE TABLE w (k INT) DISTRIBUTED BY HASH (k) BUCKETS 1 PROPERTIES ('replication_num' = '1')")
+        .await
+        .unwrap();
+    world.run("BACKUP SNAPSHOT d.l TO r ON (u)").await.unwrap();
+    let id = world.coordinator.jobs(None, None).last().unwrap().id;
+    let mut watch = world.coordinator.watch(id).unwrap();
+    watch.wait_for(|view| view.state == "SNAPSHOTING").await.unwrap();
+    let busy = world.refused(&decommission).await.1;
+    assert!(busy.contains(&format!("job {id} needs it")), "{busy}");
+    world.run("CANCEL BACKUP FROM d").await.unwrap();
+    world.ended(id).await;
+
+    world.run("DROP TABLE t; DROP TABLE u; DROP TABLE w").await.unwrap();
+    let notices = world.notices(&decommission).await;
+    assert!(notices.last().unwrap().contains("is forgotten when its agent has removed its tablets"), "{notices:?}");
+    for _ in 0..2000 {
+        if world.rows("SHOW BACKENDS").await.1.is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("it is still there: {:?}", world.rows("SHOW BACKENDS").await);
+}

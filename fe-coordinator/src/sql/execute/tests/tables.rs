@@ -181,3 +181,43 @@ async fn what_a_table_cannot_be_is_refused() {
     let (_, rows) = world.rows("SHOW CREATE TABLE t").await;
     assert!(rows[0][1].as_deref().unwrap().contains("dynamic_partition.enable"));
 }
+
+#[tokio::test]
+async fn views_come_and_go_beside_tables() {
+    let mut world = World::furnished().await;
+    world.run("CREATE VIEW top AS SELECT * FROM `base`; CREATE VIEW base AS SELECT 'a''b' FROM t").await.unwrap();
+    assert_eq!(world.first_column("SHOW TABLES").await, ["base", "t", "top", "u"]);
+    let shown = world.rows("SHOW CREATE VIEW base").await.1[0][1].clone().unwrap();
+    let Statement::CreateView(view) = parse(&shown).unwrap().remove(0) else { panic!("{shown}") };
+    assert_eq!((view.view.name.as_str(), view.text.as_str()), ("base", "SELECT 'a''b' FROM t"));
+    assert_eq!(world.refused("CREATE VIEW base AS SELECT 1").await, (1105, "View base already exist".to_owned()));
+    assert_eq!(world.notices("CREATE VIEW IF NOT EXISTS base AS SELECT 1").await, ["View base already exist"]);
+    world.run("DROP VIEW top").await.unwrap();
+    assert_eq!(world.refused("DROP VIEW top").await, (1146, "Unknown table 'top'".to_owned()));
+    assert_eq!(world.notices("DROP VIEW IF EXISTS top").await, ["Unknown table 'top'"]);
+    assert_eq!(world.first_column("SHOW TABLES").await, ["base", "t", "u"]);
+    assert_eq!(world.refused("CREATE VIEW nowhere.v AS SELECT 1").await.0, 1049);
+}
+
+#[tokio::test]
+async fn rollups_are_added_to_tables_without_data() {
+    let mut world = World::furnished().await;
+    world.run("ALTER TABLE t ADD ROLLUP one (k), both (k, v)").await.unwrap();
+    let found = world.coordinator.local().unwrap().table("d", "t").await.unwrap();
+    let names: Vec<&str> = found.def.indexes.iter().map(|index| index.name.as_str()).collect();
+    assert_eq!(names, ["t", "one", "both"]);
+    let shown = world.rows("SHOW CREATE TABLE t").await.1[0][1].clone().unwrap();
+    assert!(shown.contains("`both`"), "{shown}");
+    assert_eq!(world.rows("SHOW TABLETS FROM t").await.1.len(), 3 * 3 * 2);
+    world.snapshot("with_rollups").await;
+    let again = world.refused("ALTER TABLE t ADD ROLLUP one (k)").await.1;
+    assert_eq!(again, "Duplicate index name 'one' in table t");
+    let unknown = world.refused("ALTER TABLE t ADD ROLLUP two (w)").await.1;
+    assert_eq!(unknown, "Column w of index two of table t does not exist");
+    world.run("LOAD LABEL d.l (DATA INFILE('file:///x') INTO TABLE u)").await.unwrap();
+    let loaded = world.refused("ALTER TABLE u ADD ROLLUP r (k)").await.1;
+    assert!(
+        loaded.starts_with("Table u has data in partition u: a rollup can be added to an empty table only"),
+        "{loaded}"
+    );
+}
