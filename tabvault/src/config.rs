@@ -273,3 +273,39 @@ fn secret(name: &str) -> Result<Option<Secret>> {
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Why MySQL clients are not listened to at `address`; empty if they are.
+    fn refusal(address: &str, connections: usize, tls: TlsConfig) -> String {
+        let mut config =
+            StandaloneConfig { data: "/data".into(), mysql_max_connections: connections, ..Default::default() };
+        config.mysql = address.parse().unwrap();
+        config.tls = tls;
+        config.validate().err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn mysql_clients_of_other_machines_need_tls_but_no_certificate_of_their_own() {
+        let file = || Some(PathBuf::from("file"));
+        let own = TlsConfig { cert: file(), key: file(), ..TlsConfig::default() };
+        assert_eq!(refusal("127.0.0.1:9030", 256, TlsConfig::default()), "");
+        let why = refusal("0.0.0.0:9030", 256, TlsConfig::default());
+        assert!(why.contains("--mysql 0.0.0.0:9030") && why.contains("--tls-cert and --tls-key"), "{why}");
+        assert_eq!(refusal("0.0.0.0:9030", 256, TlsConfig { insecure: true, ..TlsConfig::default() }), "");
+        let fe =
+            FeConfig { data: "/data".into(), mysql: "0.0.0.0:9030".parse().unwrap(), tls: own, ..FeConfig::default() };
+        fe.validate().unwrap();
+    }
+
+    #[test]
+    fn a_number_of_mysql_clients_is_bounded_from_both_sides() {
+        for wrong in [0, 10_001] {
+            let why = refusal("127.0.0.1:9030", wrong, TlsConfig::default());
+            assert!(why.contains("from 1 to 10000"), "{why}");
+        }
+    }
+}

@@ -156,12 +156,12 @@ async fn a_connection_passes_to_another_user_who_proves_it() {
     client.receive().await.unwrap();
     client.send(&[9; 20]).await;
     assert_eq!(client.said().await.code(), 1045);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
 async fn a_client_says_goodbye() {
     let mut client = World::new().alice().await;
     client.command(1, &[]).await;
-    client.is_left().await;
+    client.left().await;
 }

@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    pub(super) fn from_afar(mut self) -> Self {
+    pub(super) fn afar(mut self) -> Self {
         self.peer = Peer { host: "10.0.0.7".to_owned(), local: false };
         self
     }
@@ -319,7 +319,7 @@ impl Client {
     }
 
     /// Sees that the server has hung up.
-    pub(super) async fn is_left(mut self) {
+    pub(super) async fn left(mut self) {
         assert_eq!(self.receive().await, None, "the server hangs up");
         self.leave().await;
     }

@@ -62,12 +62,12 @@ async fn kill_ends_the_connection_also_if_it_is_idle() {
     assert_eq!(one.said().await.code(), 1317);
     one.restart();
     assert_eq!(one.said().await.code(), 1317);
-    one.is_left().await;
+    one.left().await;
     two.restart();
     assert_eq!(two.query("KILL 2").await, [Said::done()]);
     two.restart();
     assert_eq!(two.said().await.code(), 1317);
-    two.is_left().await;
+    two.left().await;
 }
 
 #[tokio::test]

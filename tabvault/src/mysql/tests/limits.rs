@@ -98,7 +98,7 @@ async fn a_packet_that_is_too_large_is_refused_before_it_is_taken() {
     assert!(matches!(client.ask(QUERY, &fits).await, Said::Done { affected: 7, .. }));
     let said = client.ask(QUERY, &[&fits[..], b"x"].concat()).await;
     assert_eq!(said.code(), 1153, "{said:?}");
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_packet_in_several_parts_counts_whole() {
     let mut client = world.alice().await;
     let said = client.ask(QUERY, &[&b"SHOW TABLES FROM done -- "[..], &b"x".repeat(17 << 20)].concat()).await;
     assert_eq!(said.code(), 1153, "{said:?}");
-    client.is_left().await;
+    client.left().await;
     let mut client = world.alice().await;
     let largest = [&b"SHOW TABLES FROM done -- "[..], &b"x".repeat((16 << 20) - 26)].concat();
     // It is taken, though no statement is so long.
@@ -122,7 +122,7 @@ async fn before_login_only_small_packets_are_taken() {
     client.greeted().await;
     client.send(&[1; (64 << 10) + 1]).await;
     assert_eq!(client.said().await.code(), 1153);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn packets_that_are_numbered_wrongly_are_refused() {
     client.send(b"\x0e").await;
     client.restart();
     assert_eq!(client.receive().await.unwrap()[..3], [0xff, 0x84, 0x04], "1156");
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,7 +143,7 @@ async fn a_client_that_says_nothing_is_put_out() {
     client.restart();
     assert_eq!(client.said().await.code(), 4031);
     assert_eq!(begun.elapsed().as_secs(), 100);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
@@ -155,9 +155,9 @@ async fn a_server_that_ends_tells_who_is_idle() {
     world.stop.cancel();
     client.restart();
     assert_eq!(client.said().await.code(), 1053);
-    client.is_left().await;
+    client.left().await;
     assert_eq!(new.said().await.code(), 1053);
-    new.is_left().await;
+    new.left().await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn a_wrong_password_and_an_unknown_user_hear_the_same_words() {
     for (user, password, using) in tries {
         let mut client = world.connect();
         assert_eq!(client.login(user, password, None).await, denied(user, "127.0.0.1", using));
-        client.is_left().await;
+        client.left().await;
     }
 }
 
@@ -84,7 +84,7 @@ async fn a_client_of_another_plugin_is_asked_to_switch() {
 
 #[tokio::test]
 async fn over_tls_native_password_needs_no_other_round() {
-    let world = World::with_tls().from_afar();
+    let world = World::with_tls().afar();
     let mut client = encrypted(&world).await;
     client.introduce("alice", NATIVE, &client.native(PASSWORD), Some("shop")).await;
     assert_eq!(client.said().await, Said::done());
@@ -93,7 +93,7 @@ async fn over_tls_native_password_needs_no_other_round() {
 
 #[tokio::test]
 async fn over_tls_caching_sha2_sends_the_password_itself() {
-    let world = World::with_tls().from_afar();
+    let world = World::with_tls().afar();
     let (right, wrong) = (format!("{PASSWORD}\0"), "wrong\0".to_owned());
     for (password, said) in [(right, Said::done()), (wrong, denied("alice", "10.0.0.7", "YES"))] {
         let mut client = encrypted(&world).await;
@@ -139,16 +139,16 @@ async fn a_password_without_its_end_is_no_password() {
     client.receive().await.unwrap();
     client.send(PASSWORD.as_bytes()).await;
     assert_eq!(client.said().await.code(), 1043);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
 async fn from_another_machine_nobody_logs_in_in_clear_unless_that_is_allowed() {
-    let mut world = World::with_tls().from_afar();
+    let mut world = World::with_tls().afar();
     let mut client = world.connect();
     let said = client.login("alice", PASSWORD, None).await;
     assert_eq!(said.code(), 3159, "{said:?}");
-    client.is_left().await;
+    client.left().await;
     world.settings.insecure = true;
     world.alice().await.leave().await;
 }
@@ -165,7 +165,7 @@ async fn tls_is_offered_only_where_there_is_a_certificate() {
     client.greeted().await;
     client.send(&[&(CapabilityFlags::CLIENT_SSL.bits()).to_le_bytes()[..], &[0; 28]].concat()).await;
     assert_eq!(client.said().await.code(), 1043);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_login_chooses_a_database() {
     let mut client = world.connect();
     client.capabilities |= CapabilityFlags::CLIENT_CONNECT_WITH_DB;
     assert_eq!(client.login("alice", PASSWORD, Some("missing")).await.code(), 1049);
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn a_client_of_another_age_hears_that_it_cannot_be_understood() {
         client.greeted().await;
         client.send(packet).await;
         assert_eq!(client.said().await.code(), 1043);
-        client.is_left().await;
+        client.left().await;
     }
 }
 
@@ -229,7 +229,7 @@ async fn users_that_cannot_be_read_are_no_wrong_password() {
     let mut client = World::new().connect();
     let said = client.login("broken", PASSWORD, None).await;
     assert_eq!(said.code(), 1105, "{said:?}");
-    client.is_left().await;
+    client.left().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,5 +240,5 @@ async fn a_client_that_does_not_introduce_itself_is_put_out() {
     client.greeted().await;
     assert_eq!(client.said().await.code(), 1043);
     assert_eq!(begun.elapsed().as_secs(), Duration::from_secs(10).as_secs());
-    client.is_left().await;
+    client.left().await;
 }
