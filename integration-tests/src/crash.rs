@@ -315,8 +315,16 @@ fn kind(write: &str) -> String {
 }
 
 fn kind_of_word(word: &str) -> String {
-    let part = |part: &str| if part.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { part.to_owned() };
-    word.split('/').map(part).collect::<Vec<_>>().join("/")
+    word.split('/').map(kind_of_part).collect::<Vec<_>>().join("/")
+}
+
+/// A part of a path: of `__info_2026-11-21` the beginning says what it is, of a number nothing does.
+fn kind_of_part(part: &str) -> String {
+    if !part.contains(|c: char| c.is_ascii_digit()) {
+        return part.to_owned();
+    }
+    let named = part.strip_prefix("__").and_then(|rest| rest.split_once('_'));
+    named.map_or_else(|| "#".to_owned(), |(name, _)| format!("__{name}_#"))
 }
 
 /// What a dead coordinator's tasks hear, if anything: they stop.
@@ -391,5 +399,6 @@ mod tests {
         assert_eq!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMIT"));
         assert_ne!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMITTING"));
         assert_eq!(kind("storage put __data/0e1f/m/77aa"), "storage put __data/#/m/#");
+        assert_eq!(kind("storage create __ss_job1/__info_2026-11-21"), "storage create __ss_#/__info_#");
     }
 }
