@@ -119,8 +119,51 @@ async fn of_exports_that_race_at_most_one_is_there_and_it_is_whole() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn agents_of_one_export_share_the_prefix_and_no_other_export_comes_between() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two agents each with a tablet of its own; both exports write the same names.
+    let mut agents = Vec::new();
+    for tablet in [1, 2] {
+        let source = dir.path().join(format!("source-{tablet}"));
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join(format!("file-{tablet}")), "x").unwrap();
+        agents.push((source, tablet));
+    }
+    let mut one_wins = 0;
+    for round in 0..40 {
+        let bucket = Bucket::new().await;
+        let mut stores = Vec::new();
+        for (source, tablet) in &agents {
+            let store = bucket.open(&dir.path().join(format!("{round}-{tablet}"))).await;
+            load(&store, source, 2, &[*tablet]).await.unwrap();
+            stores.push((store, *tablet));
+        }
+        let all = async |job: JobUuid, step: ExportStep| {
+            let one = |(store, tablet): &(FileTabletStore, u64)| {
+                let (store, task) = (store.clone(), bucket.export(step, 2, &[*tablet]));
+                async move { store.export(job, &task, &Arc::default(), &memory()).await }
+            };
+            futures::future::join_all(stores.iter().map(one)).await.into_iter().collect::<Result<Vec<_>, _>>()
+        };
+        let run = async || {
+            let job = JobUuid::random();
+            let written = all(job, ExportStep::Write).await;
+            let next = if written.is_ok() { ExportStep::Publish } else { ExportStep::Discard };
+            all(job, next).await.unwrap();
+            written.is_ok()
+        };
+        let won = tokio::join!(run(), run());
+        let expected: &[&str] = if won.0 || won.1 { &["file-1", "file-2"] } else { &[] };
+        assert_eq!(bucket.objects().await, expected);
+        assert_ne!(won, (true, true));
+        one_wins += usize::from(won.0 || won.1);
+    }
+    assert!(one_wins > 0, "not one export of forty pairs came about");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_mark_before_either_looks_both_withdraw() {
+async fn of_two_that_mark_before_either_looks_at_least_one_withdraws() {
     let (dir, bucket) = (tempfile::tempdir().unwrap(), Bucket::new().await);
     let (one, two) = two(&bucket, dir.path()).await;
     let gates = [&one, &two].map(|export| export.faults.block(Op::List, ""));
@@ -152,8 +195,9 @@ async fn a_mark_that_nobody_removes_is_named_and_keeps_others_away_until_it_is_d
     let refused = export.run(&bucket).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Busy);
     assert!(refused.message.contains(&format!("`{mark}`")), "{refused}");
-    assert_eq!(bucket.objects().await, [mark.clone()]);
-    bucket.storage.delete(&[mark]).await.unwrap();
+    let left = bucket.objects().await;
+    assert_eq!(left, [mark]);
+    bucket.storage.delete(&left).await.unwrap();
     let again = Exporter { job: JobUuid::random(), ..export };
     again.run(&bucket).await.unwrap();
     again.assert_whole(&bucket).await;

@@ -11,7 +11,7 @@ use tabvault_be_agent::config::AgentConfig;
 use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::file::FileTabletStore;
 use tabvault_broker::open::Options;
-use tabvault_common::clock::SystemClock;
+use tabvault_common::clock::{Clock, SystemClock};
 use tabvault_fe_coordinator::catalog::Catalog;
 use tabvault_fe_coordinator::catalog::local::LocalCatalog;
 use tabvault_fe_coordinator::coordinator::{Config, Coordinator, Parts};
@@ -43,6 +43,10 @@ pub struct Setup {
     pub be_crash: Option<Crash>,
     /// Objects and ranges that an agent has in flight at once.
     pub parallel_transfers: usize,
+    /// The coordinator's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Free bytes that an agent leaves on its disk.
+    pub watermark: u64,
     /// Kills the coordinator at one of its durable writes.
     pub crash: Option<Crash>,
     /// Where the coordinator listens; chosen if `None`.
@@ -61,6 +65,8 @@ impl Default for Setup {
             be_storage,
             be_crash: None,
             parallel_transfers: 16,
+            clock: Arc::new(SystemClock),
+            watermark: AgentConfig::default().free_space_watermark,
             crash: None,
             address: None,
         }
@@ -125,7 +131,7 @@ impl Cluster {
     /// # Panics
     /// If it does not start.
     pub async fn start_fe(&mut self) {
-        let clock = Arc::new(SystemClock);
+        let clock = self.setup.clock.clone();
         let db = SharedDb::open(&self.dir.join("fe")).expect("open the metadata");
         let local = Arc::new(LocalCatalog::open(&db, clock.clone()).expect("open the catalog"));
         let mut store: Arc<dyn JobStore> = Arc::new(SledStore::open(&db).expect("open the job store"));
@@ -194,6 +200,7 @@ impl Cluster {
             state_dir: dir.join("state"),
             host: format!("be{n}"),
             parallel_transfers: self.setup.parallel_transfers,
+            free_space_watermark: self.setup.watermark,
             reconnect_within: Duration::from_millis(50),
             storage: self.setup.be_storage.clone().into(),
             ..AgentConfig::default()

@@ -22,8 +22,11 @@ use tabvault_fe_coordinator::store::{Committed, JobStore, Transaction};
 use tokio::sync::watch;
 
 mod catalog;
+mod point;
 mod storage;
 mod tablets;
+
+pub use point::Point;
 
 /// On which side of the write death comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,16 +35,6 @@ pub enum Side {
     Before,
     /// The write happens and nobody hears of it.
     After,
-}
-
-/// The `n`th write of a kind, counted from 1. A kind is what is written without the names and numbers that differ from
-/// job to job.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Point {
-    /// Such as `catalog publish`.
-    pub kind: String,
-    /// Which of the kind.
-    pub n: usize,
 }
 
 #[derive(Debug)]
@@ -250,7 +243,7 @@ impl Crash {
             }
             let hold = state.holds.iter().position(|hold| what.contains(&hold.pattern));
             let hold = hold.map(|n| state.holds.remove(n));
-            let kind = kind(&what);
+            let kind = point::kind(&what);
             let n = state.log.iter().filter(|point| point.kind == kind).count() + 1;
             let point = Point { kind, n };
             let reached = |at: &At| match at {
@@ -302,21 +295,6 @@ impl Drop for Dying<'_> {
         }
         self.0.inner.died.send_replace(true);
     }
-}
-
-fn kind(write: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for word in write.split(' ').map(kind_of_word) {
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    words.join(" ")
-}
-
-fn kind_of_word(word: &str) -> String {
-    let part = |part: &str| if part.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { part.to_owned() };
-    word.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
 /// What a dead coordinator's tasks hear, if anything: they stop.
@@ -378,18 +356,5 @@ impl OpenStorage for CrashOpener {
     async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>, Failure> {
         let storage = self.opener.open(access).await?;
         Ok(Arc::new(storage::CrashStorage { storage, crash: self.crash.clone(), reads: false }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_numbers_make_no_kinds() {
-        let one = kind("store +job/0017/row/0001 +job/0017/row/0002 +job/0017/head=COMMIT");
-        assert_eq!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMIT"));
-        assert_ne!(one, kind("store +job/0018/row/0001 +job/0018/head=COMMITTING"));
-        assert_eq!(kind("storage put __data/0e1f/m/77aa"), "storage put __data/#/m/#");
     }
 }

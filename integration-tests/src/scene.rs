@@ -229,7 +229,7 @@ impl Work {
                 "/head=SAVE_META",
                 "storage put __data/",
                 "/head=UPLOAD_INFO",
-                "storage create",
+                "storage create __ss_",
                 "/head=FINISHED",
                 "+history/",
                 "-job/",

@@ -120,3 +120,40 @@ async fn a_tree_of_files_survives_backup_and_restore() {
     assert!(read(&dir.path().join("out")) == files);
     soon("the agent's end", agent.shutdown()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_coordinator_hears_of_an_export_that_it_has_forgotten_and_the_agent_sweeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = ClusterId::random();
+    let mut coordinator = Coordinator::start(Answer { cluster, epoch: EPOCH, backend: 1 }).await;
+    let config = AgentConfig {
+        fe: vec![coordinator.address.clone()],
+        state_dir: dir.path().join("state"),
+        free_space_watermark: 0,
+        ..AgentConfig::default()
+    };
+    let start = async || {
+        let store = Arc::new(FileTabletStore::open(vec![dir.path().join("data")]).await.unwrap());
+        Agent::start(config.clone(), Arc::clone(&store) as _, Some(store)).await.unwrap()
+    };
+    let agent = start().await;
+    let mut stream = coordinator.stream().await;
+    write(&dir.path().join("in"), &BTreeMap::from([("a".to_owned(), b"1".to_vec())]));
+    load(&mut stream, &dir.path().join("in"), SOURCE, 2, Lineage::random()).await;
+    let (export, out) = (JobUuid::random(), dir.path().join("out"));
+    let tablets = vec![ExportTablet { at: at(SOURCE, 2), directory: String::new() }];
+    let body = TaskBody::Export(Export { target: access(&out), step: ExportStep::Write, tablets });
+    done(stream.run(&task(key(export, 1, 1), body)).await);
+    let staging = dir.path().join(format!(".out.tabvault-{export}"));
+    assert!(staging.exists());
+
+    soon("the agent's end", agent.shutdown()).await;
+    let agent = start().await;
+    let mut stream = coordinator.stream().await;
+    stream.leftovers(&[export]).await;
+    assert!(staging.exists(), "the coordinator may want it to go on");
+    stream.end(export, false).await;
+    stream.leftovers(&[]).await;
+    assert!(!staging.exists() && !out.exists());
+    soon("the agent's end", agent.shutdown()).await;
+}
