@@ -27,10 +27,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tabvault_common::failure::{Failure, Kind, Retry};
-use tabvault_common::ids::{Epoch, JobId, JobUuid, TaskId};
+use tabvault_common::ids::{Epoch, JobId, TaskId};
 use tabvault_common::request::{BackupRequest, RestoreRequest};
-use tabvault_common::task::JobEnd;
-use tabvault_common::view::JobView;
 
 use crate::job::any::{Job, JobTransition};
 use crate::job::backup::{self, BackupJob};
@@ -40,12 +38,13 @@ use crate::store::{Committed, JobStore, MAX_OPERATIONS, Transaction};
 
 #[cfg(test)]
 pub(crate) mod broken;
+mod history;
 mod keys;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use keys::{ended, head, history, label, plan, request, rows, slot};
+use keys::{head, label, plan, request, rows, slot};
 use step::{Changes, MAX_COMMIT, ROOM_FOR_CLAIMS, Step, StepRecord};
 
 const PAGE: usize = 512;
@@ -348,44 +347,6 @@ impl Records {
     async fn large<T: DeserializeOwned>(&self, key: &str) -> Result<T, Failure> {
         let value = get_large(&*self.store, key).await?;
         decode(key, &value.ok_or_else(|| missing(key))?)
-    }
-
-    /// How a job ended, if it has.
-    pub(crate) async fn ended(&self, job: JobUuid) -> Result<Option<JobEnd>, Failure> {
-        let key = ended(job);
-        self.store.get(&key).await?.map(|value| decode(&key, &value)).transpose()
-    }
-
-    /// Moves a job with which all is over into the history, of which the newest `kept` of its kind stay.
-    pub(crate) async fn archive(&self, job: &Job, view: &JobView, kept: usize) -> Result<(), Failure> {
-        let id = job.id();
-        let record = stage_large(&*self.store, self.epoch, &history(id), &encode(view)?).await?;
-        let put = vec![(history(id), record)];
-        self.commit(Transaction { put, delete: vec![head(id)], ..Transaction::default() }).await?;
-        self.remove_all(&keys::job(id)).await?;
-        let of_kind: Vec<JobView> = self.history().await?.into_iter().filter(|other| other.kind == view.kind).collect();
-        for old in of_kind.iter().rev().skip(kept) {
-            delete_large(&*self.store, self.epoch, &history(old.id)).await?;
-        }
-        Ok(())
-    }
-
-    /// Archived jobs, oldest first.
-    pub(crate) async fn history(&self) -> Result<Vec<JobView>, Failure> {
-        let mut found = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store.scan(keys::HISTORY, after.as_deref(), PAGE).await?;
-            for (key, _) in page.iter().filter(|(key, _)| keys::is_history(key)) {
-                if let Some(value) = get_large(&*self.store, key).await? {
-                    found.push(decode(key, &value)?);
-                }
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
-                _ => return Ok(found),
-            }
-        }
     }
 }
 
