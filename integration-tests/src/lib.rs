@@ -8,5 +8,6 @@ pub mod cluster;
 pub mod crash;
 pub mod processes;
 pub mod scene;
+pub mod sql;
 pub mod tree;
 pub mod walk;
