@@ -91,6 +91,8 @@ struct Backend {
     declared_dead: bool,
     /// It is decommissioned: what it waits for before it is forgotten.
     leaving: Option<String>,
+    /// Whether it leaves is being decided: nobody goes on with it meanwhile.
+    deciding: bool,
     queue: VecDeque<(JobUuid, TaskId)>,
     /// What the window holds, each with the attempt that was sent; 0 while the task is being built.
     sent: BTreeMap<(JobUuid, TaskId), u32>,

@@ -14,7 +14,8 @@ use super::{Agents, TaskEvent};
 mod tests;
 
 impl Agents {
-    /// From now on the backend takes no replicas.
+    /// From now on the backend takes no replicas. Whether it leaves is open until [`Agents::stay`] or
+    /// [`Agents::decided`].
     ///
     /// # Errors
     /// `NotFound` "Unknown backend 'n'".
@@ -23,6 +24,7 @@ impl Agents {
         identity::stand(&*self.store, self.epoch, backend, Standing::Leaving).await?;
         if let Some(backend) = self.state().backends.get_mut(&backend) {
             backend.leaving.get_or_insert_default();
+            backend.deciding = true;
         }
         // Whoever waits for it to attach waits no more.
         self.changed.notify_waiters();
@@ -34,14 +36,22 @@ impl Agents {
         identity::stand(&*self.store, self.epoch, backend, Standing::Serving).await?;
         if let Some(backend) = self.state().backends.get_mut(&backend) {
             backend.leaving = None;
+            backend.deciding = false;
         }
         Ok(())
     }
 
-    /// The backends that are decommissioned and not forgotten.
+    /// The backend leaves.
+    pub(crate) fn decided(&self, backend: BackendId) {
+        if let Some(backend) = self.state().backends.get_mut(&backend) {
+            backend.deciding = false;
+        }
+    }
+
+    /// The backends that leave and are not forgotten.
     pub(crate) fn leaving(&self) -> Vec<BackendId> {
         let state = self.state();
-        state.backends.iter().filter(|(_, backend)| backend.leaving.is_some()).map(|(id, _)| *id).collect()
+        state.backends.iter().filter(|(_, b)| b.leaving.is_some() && !b.deciding).map(|(id, _)| *id).collect()
     }
 
     /// Notes, for people, what a backend that is decommissioned waits for.

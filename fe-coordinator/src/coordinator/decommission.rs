@@ -45,6 +45,7 @@ impl Coordinator {
                 return Err(refused);
             }
         };
+        agents.decided(backend);
         let mut notices = Vec::new();
         if retired.replicas > 0 {
             let tables: Vec<&str> = retired.tables.iter().map(String::as_str).collect();

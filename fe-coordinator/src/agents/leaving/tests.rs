@@ -42,6 +42,9 @@ async fn a_backend_that_leaves_takes_no_replicas_also_under_the_next_leader() {
     let (leaving, staying) = (agents.attach(&one).await.unwrap().backend, agents.attach(&other).await.unwrap().backend);
     agents.leave(leaving).await.unwrap();
     assert_eq!(takers(&agents), [staying]);
+    assert_eq!(agents.leaving(), [], "whoever asked may still be refused");
+    agents.decided(leaving);
+    assert_eq!(agents.leaving(), [leaving]);
     assert!(agents.show()[0].error.as_ref().unwrap().contains("it is being decommissioned"));
 
     let agents = load(&store, store.lead().await.unwrap()).await;

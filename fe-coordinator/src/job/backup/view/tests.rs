@@ -29,9 +29,12 @@ fn what_is_shown_of_tasks_is_bounded_and_followed_by_the_whole_job() {
     let view = job.view(&live);
     let shown = [view.unfinished_tasks.len(), view.progress.len(), view.task_errors.len()];
     assert_eq!(shown, [MAX_TASKS_SHOWN; 3]);
+    let (rate, eta) = (view.bytes_per_second, view.eta_s.unwrap_or_default());
+    assert!(rate > 0 && eta == 270_000_u64.div_ceil(rate), "{rate} {eta}");
     let row = cells::backups(&[view]).rows.remove(0);
     let progress = row[10].clone().unwrap_or_default();
-    assert!(progress.ends_with(", all: 30000/300000 bytes, 15000 bytes/s, 18s left]"), "{progress}");
+    let end = format!(", all: 30000/300000 bytes, {rate} bytes/s, {eta}s left]");
+    assert!(progress.ends_with(&end), "{progress}");
     assert!(progress.starts_with("[1: 100/1000, "), "{progress}");
 }
 
