@@ -106,7 +106,7 @@ impl Coordinator {
     /// again after a lost answer loads nothing twice.
     ///
     /// # Errors
-    /// As of [`Self::load`]; `AlreadyExists` "Label [l] has already been used"; `Busy` while a load with it runs.
+    /// As of [`Self::load`]; `AlreadyExists` "Label \[l\] has already been used"; `Busy` while a load with it runs.
     pub async fn load_labelled(&self, label: Label, request: LoadRequest) -> Result<LoadSummary, Failure> {
         self.load_as(request, Some(label)).await
     }

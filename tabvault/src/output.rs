@@ -160,10 +160,10 @@ pub fn csv(columns: &[impl AsRef<str>], rows: &[Vec<Cell>]) -> Result<String, Fa
     Ok(text)
 }
 
-/// The first line of [`csv`].
+/// The first line of [`csv()`].
 ///
 /// # Errors
-/// As [`csv`].
+/// As [`csv()`].
 pub fn csv_line(columns: &[impl AsRef<str>]) -> Result<String, Failure> {
     csv_record(columns.iter().map(AsRef::as_ref))
 }
@@ -171,7 +171,7 @@ pub fn csv_line(columns: &[impl AsRef<str>]) -> Result<String, Failure> {
 /// A further line of [`csv`].
 ///
 /// # Errors
-/// As [`csv`].
+/// As [`csv()`].
 pub fn csv_row(row: &[Cell]) -> Result<String, Failure> {
     csv_record(row.iter().map(|cell| cell.as_deref().unwrap_or_default()))
 }

@@ -237,8 +237,13 @@ pub(super) fn publish(tables: &mut Tables, job: JobUuid, epoch: Epoch, now: Time
         }
     }
     let views = &mut tables.databases.entry(prepared.database).or_default().views;
-    views.retain(|old| prepared.views.iter().all(|new| new.name != old.name));
-    views.extend(prepared.views);
+    for new in prepared.views {
+        // One that is replaced keeps its place, before those that read from it.
+        match views.iter_mut().find(|old| old.name == new.name) {
+            Some(old) => *old = new,
+            None => views.push(new),
+        }
+    }
     tables.restores.insert(job, Restore::Decided(Decision::Published));
     Ok(Decision::Published)
 }

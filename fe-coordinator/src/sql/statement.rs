@@ -52,7 +52,7 @@ pub enum Statement {
         /// Its processes, `host:port` each; at least one.
         addresses: Vec<String>,
     },
-    /// ALTER SYSTEM DROP [ALL] BROKER.
+    /// ALTER SYSTEM DROP \[ALL\] BROKER.
     DropBroker {
         /// The name.
         name: String,

@@ -29,7 +29,7 @@ impl LocalCatalog {
     /// labels of a database are remembered.
     ///
     /// # Errors
-    /// `AlreadyExists` "Label [l] has already been used"; `Busy` while another load has the label; `NotFound` for the
+    /// `AlreadyExists` "Label \[l\] has already been used"; `Busy` while another load has the label; `NotFound` for the
     /// database.
     pub async fn label_load(&self, load: JobUuid, database: &str, label: &Label) -> Result<()> {
         let (database, label) = (database.to_owned(), label.clone());

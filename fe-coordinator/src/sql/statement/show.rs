@@ -107,7 +107,7 @@ pub enum Show {
     Warnings,
     /// SHOW ERRORS.
     Errors,
-    /// SHOW [FULL] PROCESSLIST.
+    /// SHOW \[FULL\] PROCESSLIST.
     ProcessList,
     /// SHOW COLLATION.
     Collations {
@@ -119,7 +119,7 @@ pub enum Show {
         /// LIKE.
         like: Option<String>,
     },
-    /// SHOW [STORAGE] ENGINES.
+    /// SHOW \[STORAGE\] ENGINES.
     Engines,
     /// SHOW PLUGINS.
     Plugins,
