@@ -48,6 +48,14 @@ impl Client {
         Ok(last.expect("there is a statement"))
     }
 
+    /// Runs a statement.
+    ///
+    /// # Errors
+    /// What refuses it.
+    pub async fn say(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
+        self.session.run(statement).await
+    }
+
     /// Runs statements; what the last wanted known.
     ///
     /// # Panics

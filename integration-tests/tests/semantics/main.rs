@@ -7,6 +7,7 @@ use tabvault_integration_tests::sql::SqlBench;
 
 mod definitions;
 mod elsewhere;
+mod guide;
 mod jobs;
 mod overwriting;
 mod parts;

@@ -1,16 +1,14 @@
 //! Views: kept as text, restored after all tables.
 
 use tabvault_integration_tests::crash::Side;
-use tabvault_integration_tests::sql::SqlBench;
+use tabvault_integration_tests::sql::{SqlBench, cell};
 
 use crate::shop;
 
 async fn views(shop: &mut SqlBench, database: &str) -> Vec<String> {
-    let rows = shop.client.rows(&format!("SHOW FULL TABLES FROM {database}")).await;
-    let view = |row: &&tabvault_integration_tests::sql::Row| row["Table_type"].as_deref() == Some("VIEW");
-    let name =
-        |row: &tabvault_integration_tests::sql::Row| row.values().flatten().find(|cell| *cell != "VIEW").cloned();
-    rows.iter().filter(view).filter_map(name).collect()
+    let mut rows = shop.client.rows(&format!("SHOW FULL TABLES FROM {database}")).await;
+    rows.retain(|row| cell(row, "Table_type") == "VIEW");
+    rows.iter().map(|row| cell(row, &format!("Tables_in_{database}")).to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
