@@ -168,7 +168,7 @@ pub fn csv_line(columns: &[impl AsRef<str>]) -> Result<String, Failure> {
     csv_record(columns.iter().map(AsRef::as_ref))
 }
 
-/// A further line of [`csv`].
+/// A further line of [`csv()`].
 ///
 /// # Errors
 /// As [`csv()`].
