@@ -18,6 +18,8 @@ pub struct Server {
     child: Child,
     /// `host:port` of its gRPC.
     pub address: String,
+    /// What it said when it was ready.
+    said: String,
 }
 
 impl Server {
@@ -42,9 +44,17 @@ impl Server {
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is ours"));
         stdout.read_line(&mut said).expect("read what it says");
-        let address = said.split("gRPC ").nth(1).and_then(|rest| rest.split([',', '\n']).next());
-        let Some(address) = address.map(str::to_owned) else { panic!("{command:?} is not ready: {said}") };
-        Self { child, address }
+        let Some(address) = listens(&said, "gRPC") else { panic!("{command:?} is not ready: {said}") };
+        Self { child, address: address.to_owned(), said }
+    }
+
+    /// `host:port` where it speaks `protocol`: gRPC, MySQL or HTTP.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn listens(&self, protocol: &str) -> &str {
+        listens(&self.said, protocol).unwrap_or_else(|| panic!("it does not speak {protocol}: {}", self.said))
     }
 
     /// Kills it.
@@ -63,6 +73,10 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn listens<'a>(said: &'a str, protocol: &str) -> Option<&'a str> {
+    said.split(&format!("{protocol} ")).nth(1).and_then(|rest| rest.split([',', '\n']).next())
 }
 
 /// The secret key that no message may show.
