@@ -111,10 +111,10 @@ impl RestoreState {
     }
 }
 
-/// A table and which of its partitions: what a job is about.
+/// A table and which of its partitions, or a view: what a job is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectView {
-    /// The table (for a restore, as it is named in the snapshot).
+    /// The table or view (for a restore, as it is named in the snapshot).
     pub table: String,
     /// Its partitions, empty for all.
     pub partitions: Vec<String>,

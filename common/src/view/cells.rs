@@ -51,8 +51,12 @@ fn objects(database: &str, objects: &[ObjectView]) -> Cell {
 fn progress(job: &JobView) -> Cell {
     let tasks = job.progress.iter().map(|(task, done, total)| format!("{task}: {done}/{total}"));
     let whole = (job.bytes_total > 0).then(|| {
+        let bytes = format!("all: {}/{} bytes", job.bytes_done, job.bytes_total);
+        if job.ended {
+            return bytes;
+        }
         let eta = job.eta_s.map_or_else(|| "-".to_owned(), |s| format!("{s}s"));
-        format!("all: {}/{} bytes, {} bytes/s, {eta} left", job.bytes_done, job.bytes_total, job.bytes_per_second)
+        format!("{bytes}, {} bytes/s, {eta} left", job.bytes_per_second)
     });
     bracketed(tasks.chain(whole))
 }

@@ -115,7 +115,9 @@ pub(super) fn help(topic: &str) -> Answer {
 }
 
 fn one(page: Page) -> Answer {
-    let row = [page.name, page.description, page.example].map(|cell| Some(cell.to_owned()));
+    // MySQL's shell writes its next heading right behind the description.
+    let description = format!("{}\n\n", page.description);
+    let row = [page.name, &description, page.example].map(|cell| Some(cell.to_owned()));
     rows(&["name", "description", "example"], vec![row.to_vec()])
 }
 

@@ -26,7 +26,15 @@ impl Statement {
     /// may be shown.
     #[must_use]
     pub fn to_sql(&self) -> String {
-        let mut printer = Printer { out: String::new(), reveal: true };
+        let mut printer = Printer { out: String::new(), reveal: true, lines: false };
+        printer.statement(self);
+        printer.out
+    }
+
+    /// As `Display`, with the parts of a long statement on lines of their own: for people who read it.
+    #[must_use]
+    pub fn to_lines(&self) -> String {
+        let mut printer = Printer { out: String::new(), reveal: false, lines: true };
         printer.statement(self);
         printer.out
     }
@@ -35,7 +43,7 @@ impl Statement {
 impl fmt::Display for Statement {
     /// The statement with `***` for every secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut printer = Printer { out: String::new(), reveal: false };
+        let mut printer = Printer { out: String::new(), reveal: false, lines: false };
         printer.statement(self);
         f.write_str(&printer.out)
     }
@@ -46,6 +54,8 @@ struct Printer {
     out: String,
     /// Whether secrets are printed.
     reveal: bool,
+    /// Whether parts have lines of their own.
+    lines: bool,
 }
 
 impl Printer {
@@ -90,6 +100,24 @@ impl Printer {
         self.put(")");
     }
 
+    /// As [`Printer::list`], with a line for each item where parts have lines of their own.
+    fn rows<T>(&mut self, items: impl IntoIterator<Item = T>, mut print: impl FnMut(&mut Self, T)) {
+        if !self.lines {
+            return self.list(items, print);
+        }
+        self.put("(");
+        for (n, item) in items.into_iter().enumerate() {
+            self.put(if n > 0 { ",\n  " } else { "\n  " });
+            print(self, item);
+        }
+        self.put("\n)");
+    }
+
+    /// What parts two clauses.
+    fn part(&mut self) {
+        self.put(if self.lines { "\n" } else { " " });
+    }
+
     fn names(&mut self, names: &[String]) {
         self.list(names, |printer, name| printer.name(name));
     }
@@ -115,11 +143,13 @@ impl Printer {
     }
 
     fn pairs(&mut self, properties: &Properties) {
-        self.list(properties, |printer, (key, value)| {
-            printer.text(key);
-            printer.put(" = ");
-            printer.text(value);
-        });
+        self.list(properties, Self::pair);
+    }
+
+    fn pair(&mut self, (key, value): (&String, &String)) {
+        self.text(key);
+        self.put(" = ");
+        self.text(value);
     }
 
     fn secret_pairs(&mut self, properties: &SecretProperties) {
@@ -132,8 +162,9 @@ impl Printer {
 
     fn properties(&mut self, properties: &Properties) {
         if !properties.is_empty() {
-            self.put(" PROPERTIES ");
-            self.pairs(properties);
+            self.part();
+            self.put("PROPERTIES ");
+            self.rows(properties, Self::pair);
         }
     }
 

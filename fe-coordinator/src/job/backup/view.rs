@@ -1,9 +1,11 @@
 //! A backup as people see it.
 
 use tabvault_common::ids::TaskId;
+use tabvault_common::schema::Partitioning;
 use tabvault_common::view::{JobKind, JobView, MAX_TASKS_SHOWN, ObjectView};
 
 use super::BackupJob;
+use crate::catalog::CutTable;
 use crate::job::Throughput;
 
 #[cfg(test)]
@@ -23,11 +25,17 @@ impl BackupJob {
         let errors = active().filter_map(|row| row.error.clone().map(|error| (row.task, error)));
         let asking = self.head.asking.last_error().map(|error| (TaskId(0), error.to_owned()));
         let bytes_done = (done + running).min(total);
-        let objects = self.plan.iter().flat_map(|plan| &plan.cut.tables).map(|table| ObjectView {
-            table: table.def.name.clone(),
-            partitions: table.partitions.iter().map(|partition| partition.def.name.clone()).collect(),
-            alias: None,
-        });
+        // The one partition of a table that is not partitioned is nobody's choice.
+        let partitions = |table: &CutTable| match table.def.partitioning {
+            Partitioning::None => Vec::new(),
+            Partitioning::Range(_) | Partitioning::List(_) => {
+                table.partitions.iter().map(|partition| partition.def.name.clone()).collect()
+            }
+        };
+        let object = |table: &str, partitions| ObjectView { table: table.to_owned(), partitions, alias: None };
+        let cut = self.plan.iter().map(|plan| &plan.cut);
+        let tables = cut.clone().flat_map(|cut| &cut.tables).map(|table| object(&table.def.name, partitions(table)));
+        let views = cut.flat_map(|cut| &cut.views).map(|view| object(&view.name, Vec::new()));
         JobView {
             kind: JobKind::Backup,
             id: self.head.id,
@@ -38,7 +46,7 @@ impl BackupJob {
             database: self.head.database.clone(),
             state: state.as_str().to_owned(),
             ended: state.is_final(),
-            objects: objects.collect(),
+            objects: tables.chain(views).collect(),
             create_time: self.head.create_time,
             meta_prepared_time: None,
             snapshot_finished_time: self.head.snapshot_finished_time,

@@ -93,7 +93,7 @@ impl Session {
             };
         };
         let statement = Statement::CreateTable(create_statement(found));
-        Ok(table(&["Table", "Create Table"], vec![vec![text(&name.name), text(statement)]]))
+        Ok(table(&["Table", "Create Table"], vec![vec![text(&name.name), text(statement.to_lines())]]))
     }
 }
 

@@ -13,21 +13,27 @@ impl Printer {
         self.if_not_exists(create.if_not_exists);
         self.object(&create.table);
         self.put(" ");
-        self.list(&create.columns, Self::column);
+        self.rows(&create.columns, Self::column);
         if let Some(key) = &create.key {
-            self.put(&format!(" {} ", key.key_type));
+            self.part();
+            self.put(&format!("{} ", key.key_type));
             self.names(&key.columns);
         }
-        self.comment(&create.comment);
+        if !create.comment.is_empty() {
+            self.part();
+            self.put("COMMENT ");
+            self.text(&create.comment);
+        }
         match &create.partitioning {
             Partitioning::None => {}
-            Partitioning::Range(columns) => self.partitioning(" PARTITION BY RANGE ", columns, &create.partitions),
-            Partitioning::List(columns) => self.partitioning(" PARTITION BY LIST ", columns, &create.partitions),
+            Partitioning::Range(columns) => self.partitioning("PARTITION BY RANGE ", columns, &create.partitions),
+            Partitioning::List(columns) => self.partitioning("PARTITION BY LIST ", columns, &create.partitions),
         }
         self.distribution(&create.distribution);
         if !create.rollups.is_empty() {
-            self.put(" ROLLUP ");
-            self.list(&create.rollups, Self::rollup);
+            self.part();
+            self.put("ROLLUP ");
+            self.rows(&create.rollups, Self::rollup);
         }
         self.properties(&create.properties);
     }
@@ -58,10 +64,11 @@ impl Printer {
     }
 
     fn partitioning(&mut self, words: &str, columns: &[String], partitions: &[PartitionClause]) {
+        self.part();
         self.put(words);
         self.names(columns);
         self.put(" ");
-        self.list(partitions, Self::partition);
+        self.rows(partitions, Self::partition);
     }
 
     fn partition(&mut self, partition: &PartitionClause) {
@@ -108,7 +115,8 @@ impl Printer {
     }
 
     fn distribution(&mut self, distribution: &Distribution) {
-        self.put(" DISTRIBUTED BY HASH ");
+        self.part();
+        self.put("DISTRIBUTED BY HASH ");
         self.names(&distribution.columns);
         if let Some(buckets) = distribution.buckets {
             self.put(&format!(" BUCKETS {buckets}"));

@@ -150,7 +150,9 @@ fn types_are_upper_case_without_blanks() {
         let text = format!("CREATE TABLE t (c {typed}) DISTRIBUTED BY HASH (c)");
         let Statement::CreateTable(create) = one(&text) else { panic!("{text}") };
         assert_eq!(create.columns, [column("c", expected)], "{typed}");
-        assert_eq!(one(&Statement::CreateTable(create.clone()).to_sql()), Statement::CreateTable(create));
+        let create = Statement::CreateTable(create);
+        assert_eq!(one(&create.to_sql()), create);
+        assert_eq!(one(&create.to_lines()), create);
     }
 }
 
