@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Fails with the differences if `told` is not what the file `name` beside this one holds; with `UPDATE_GOLDEN=1` in the
-/// environment the file is written instead.
-pub(crate) fn assert_told(name: &str, told: &str) {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql_tour").join(name);
+/// Fails with the differences if `told` is not what a file holds; with `UPDATE_GOLDEN=1` in the environment the file is
+/// written instead.
+pub(crate) fn assert_told(golden: &Path, told: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|update| update == "1") {
-        return std::fs::write(&golden, told).expect("write a golden file");
+        return std::fs::write(golden, told).expect("write a golden file");
     }
-    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-    assert!(expected == told, "{}\nUPDATE_GOLDEN=1 accepts this.", difference(&golden, told));
+    let expected = std::fs::read_to_string(golden).unwrap_or_default();
+    assert!(expected == told, "{}\nUPDATE_GOLDEN=1 accepts this.", difference(golden, told));
 }
 
 fn difference(golden: &Path, told: &str) -> String {

@@ -7,12 +7,14 @@ mod client;
 mod golden;
 mod mask;
 mod outcome;
+mod readme;
 mod script;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tabvault_integration_tests::processes::Server;
@@ -20,6 +22,7 @@ use tabvault_integration_tests::tree;
 
 use self::client::Client;
 use self::outcome::Outcome;
+use self::readme::Tour;
 use self::script::{Statement, Wait};
 
 /// How long a job of the tour may take; they take a fraction of a second.
@@ -38,10 +41,10 @@ fn the_tour_through_tabvault_sql_goes_as_it_is_told() {
 fn tour(client: Client) {
     let dir = tempfile::tempdir().expect("make a directory");
     let (broker, one) = (Server::broker(), standalone(dir.path(), "one"));
-    let place = Place { client, dir: dir.path(), broker: &broker };
+    let place = Place { client, dir: dir.path(), broker: Some(&broker.address) };
     files(&dir.path().join("in"));
 
-    golden::assert_told("one.txt", &place.run(&one, include_str!("one.sql")));
+    golden::assert_told(&golden("one.txt"), &place.run(&one, include_str!("one.sql")));
     same(dir.path(), "in/2024", "out/2024");
     same(dir.path(), "in/sums", "out/sums");
 
@@ -49,11 +52,48 @@ fn tour(client: Client) {
     let repository = dir.path().join("repository");
     let before = objects(&repository);
     assert!(!before.is_empty(), "the repository has objects");
-    golden::assert_told("two.txt", &place.run(&two, include_str!("two.sql")));
+    golden::assert_told(&golden("two.txt"), &place.run(&two, include_str!("two.sql")));
     same(dir.path(), "in/2025", "out/2025");
     same(dir.path(), "in/carts", "out/carts");
     same(dir.path(), "in/sums", "out/old_sums");
     assert_eq!(objects(&repository), before, "a repository that is READ ONLY is not written to");
+}
+
+/// A file beside this one.
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql_tour").join(name)
+}
+
+#[test]
+fn the_tour_in_the_readme_goes_as_it_is_told() {
+    let tour = Tour::read();
+    for client in [Client::Mariadb, Client::Tabvault] {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let place = Place { client, dir: dir.path(), broker: None };
+        let here = |text: &str| text.replace(readme::DIR, &place.dir.display().to_string());
+        let shell = Command::new("sh").args(["-e", "-c", &here(&tour.shell)]).output().expect("run a shell");
+        assert!(shell.status.success(), "{shell:?}");
+        let one = standalone(dir.path(), "one");
+        let mut told = String::new();
+        for chunk in script::chunks(&tour.sql) {
+            if let Some(wait) = &chunk.wait {
+                place.wait(&one, wait);
+                writeln!(told, "{wait}").expect("write to a string");
+            }
+            let fill = |line: &str| match line.contains("<timestamp>") && !line.starts_with("--") {
+                true => line.replace("<timestamp>", &place.timestamp(&one, "monday")),
+                false => line.to_owned(),
+            };
+            let text: Vec<_> = here(&chunk.text).lines().map(fill).collect();
+            for (statement, outcome) in client.run(&one, &(text.join("\n") + "\n")) {
+                let known = [(dir.path().display().to_string(), readme::DIR)];
+                let statement = mask::text(&statement.text, &known);
+                told.push_str(&readme::told(&statement, &mask::outcome(outcome, &known)));
+            }
+        }
+        golden::assert_told(&readme::file(), &tour.with(&format!("{}\n", told.trim_end())));
+        same(dir.path(), "2024", "out");
+    }
 }
 
 /// A cluster of its own.
@@ -108,7 +148,7 @@ fn objects(dir: &Path) -> BTreeMap<PathBuf, (u64, u64, [i64; 4])> {
 struct Place<'a> {
     client: Client,
     dir: &'a Path,
-    broker: &'a Server,
+    broker: Option<&'a str>,
 }
 
 impl Place<'_> {
@@ -118,12 +158,12 @@ impl Place<'_> {
         for chunk in script::chunks(script) {
             if let Some(wait) = &chunk.wait {
                 self.wait(server, wait);
-                writeln!(told, "-- wait: {} {} {}\n", wait.kind, wait.database, wait.label).expect("write to a string");
+                writeln!(told, "{wait}\n").expect("write to a string");
             }
             let text = script::fill(&chunk.text, |name| match name.split_once(':') {
                 Some(("timestamp", label)) => Some(self.timestamp(server, label)),
                 None if name == "dir" => Some(self.dir.display().to_string()),
-                None if name == "broker" => Some(self.broker.address.clone()),
+                None if name == "broker" => self.broker.map(str::to_owned),
                 _ => None,
             });
             for (statement, outcome) in self.client.run(server, &text) {
@@ -135,7 +175,8 @@ impl Place<'_> {
 
     /// The text of a golden file for a statement.
     fn told(&self, statement: &Statement, outcome: Outcome) -> String {
-        let known = [(self.dir.display().to_string(), "@dir@"), (self.broker.address.clone(), "@broker@")];
+        let broker = self.broker.map(|address| (address.to_owned(), "@broker@"));
+        let known: Vec<_> = std::iter::once((self.dir.display().to_string(), "@dir@")).chain(broker).collect();
         let statement = mask::text(&statement.text, &known);
         format!("{statement};\n\n{}\n", mask::outcome(outcome, &known).told())
     }

@@ -1,5 +1,7 @@
 //! A script: statements, and the places where whoever runs it waits.
 
+use std::fmt;
+
 /// A part of a script: what runs without waiting, and without looking up what the part itself makes.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -20,6 +22,15 @@ pub(crate) struct Wait {
     pub(crate) label: String,
 }
 
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{WAIT}{} {} {}", self.kind, self.database, self.label)
+    }
+}
+
+/// How a line begins that says what to wait for.
+const WAIT: &str = "-- wait: ";
+
 /// A statement of a chunk.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
@@ -33,7 +44,7 @@ pub(crate) struct Statement {
 pub(crate) fn chunks(script: &str) -> Vec<Chunk> {
     let mut chunks = vec![Chunk { wait: None, text: String::new() }];
     for line in script.lines() {
-        if let Some(wait) = line.strip_prefix("-- wait: ") {
+        if let Some(wait) = line.strip_prefix(WAIT) {
             let mut words = wait.split(' ').map(str::to_owned);
             let mut word =
                 || words.next().unwrap_or_else(|| panic!("not the kind, database and label of a job: {wait}"));
