@@ -254,6 +254,9 @@ impl RestoreJob {
     /// What the job is about, once it is known.
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectView> {
-        self.plan.as_ref().map(|plan| plan.restore.objects.clone()).unwrap_or_default()
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let views = plan.restore.prepare.views.iter();
+        let views = views.map(|view| ObjectView { table: view.name.clone(), partitions: Vec::new(), alias: None });
+        plan.restore.objects.iter().cloned().chain(views).collect()
     }
 }

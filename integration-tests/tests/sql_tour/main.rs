@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tabvault_common::durable;
 use tabvault_integration_tests::processes::Server;
 use tabvault_integration_tests::tree;
 
@@ -114,10 +115,10 @@ fn files(dir: &Path) {
         std::fs::create_dir_all(dir.join("deep/er")).expect("make a directory");
         for n in 0..=name.len() {
             let rows: String = (0..n * 50).map(|row| format!("{row},{name}\n")).collect();
-            std::fs::write(dir.join(format!("deep/{n}.csv")), rows).expect("write a file");
+            durable::write_file(&dir.join(format!("deep/{n}.csv")), rows.as_bytes()).expect("write a file");
         }
         std::os::unix::fs::symlink("1.csv", dir.join("deep/latest")).expect("make a link");
-        std::fs::write(dir.join("noise of a name"), tree::noise(7, 1_200_000)).expect("write a file");
+        durable::write_file(&dir.join("noise of a name"), &tree::noise(7, 1_200_000)).expect("write a file");
     }
 }
 
