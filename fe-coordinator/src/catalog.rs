@@ -89,8 +89,9 @@ pub trait Catalog: Send + Sync + fmt::Debug {
     /// backends that are alive and stay. Asked again after a crash, it goes on.
     ///
     /// # Errors
-    /// `FailedPrecondition`, before anything has changed, where no other backend has a complete replica of some tablet,
-    /// or a restore writes to the backend. `Unsupported`, unless it is implemented, for a cluster that places its
+    /// `FailedPrecondition` where no other backend has a complete replica of some tablet, or a restore writes to the
+    /// backend: before anything has changed, unless that came about while many replicas were leaving; the message then
+    /// says how many have left, and they stay out. `Unsupported`, unless it is implemented, for a cluster that places its
     /// replicas itself.
     async fn retire(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
         let _ = others;

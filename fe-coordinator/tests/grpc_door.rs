@@ -54,7 +54,8 @@ impl Bench {
             authorizer: users.clone(),
             users: Some(users.clone()),
         };
-        let coordinator = Coordinator::start(Config::default(), parts).await.unwrap();
+        let config = Config { load_directories: vec!["/open".to_owned()], ..Config::default() };
+        let coordinator = Coordinator::start(config, parts).await.unwrap();
         users.found_root(&dir.path().join("root.password"), Some(&Secret::new("toor"))).await.unwrap();
         users.create("ann", &Secret::new("pass"), false).await.unwrap();
         users.grant("ann", &Privilege::Load("seen".to_owned())).await.unwrap();
@@ -178,7 +179,7 @@ async fn who_may_only_load_makes_no_table_by_it() {
     let load = |database: &str| v1::LoadRequest {
         database: database.to_owned(),
         table: "t".to_owned(),
-        source: Some(v1::StorageAccess { location: "file:///nowhere".to_owned(), ..Default::default() }),
+        source: Some(v1::StorageAccess { location: "file:///open/x".to_owned(), ..Default::default() }),
         create: true,
         ..Default::default()
     };
@@ -186,6 +187,71 @@ async fn who_may_only_load_makes_no_table_by_it() {
     assert_eq!((refusal.kind, refusal.message.as_str()), (Kind::NotFound, "Unknown table 't'"));
     assert_eq!(failure(bench.catalog().load(by(ANN, load("hidden"))).await).kind, Kind::PermissionDenied);
     assert_eq!(failure(bench.catalog().load(by(ANN, load("missing"))).await).kind, Kind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn who_may_only_load_chooses_neither_any_directory_nor_brokers() {
+    let bench = Bench::start().await;
+    let access = |location: &str, brokers: &[&str]| v1::StorageAccess {
+        location: location.to_owned(),
+        properties: ["s3.access_key", "s3.secret_key"]
+            .iter()
+            .filter(|_| location.starts_with("s3"))
+            .map(|name| ((*name).to_owned(), "x".to_owned()))
+            .collect(),
+        brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
+    };
+    let ask = async |user: &str, access: v1::StorageAccess| {
+        let (database, table) = ("seen".to_owned(), "t".to_owned());
+        let export = v1::ExportRequest { database, table, target: Some(access.clone()), ..Default::default() };
+        let exported = failure(bench.catalog().export(by(user, export)).await).kind;
+        let (database, table) = ("seen".to_owned(), "t".to_owned());
+        let load = v1::LoadRequest { database, table, source: Some(access), ..Default::default() };
+        assert_eq!(failure(bench.catalog().load(by(user, load)).await).kind, exported);
+        exported
+    };
+    for (location, brokers) in
+        [("file:///data/fe", &[][..]), ("FILE:///data/fe", &[]), ("s3://b/x", &["http://evil:1"]), ("memory://x", &[])]
+    {
+        assert_eq!(ask(ANN, access(location, brokers)).await, Kind::PermissionDenied, "{location}");
+        assert_eq!(ask(ROOT, access(location, brokers)).await, Kind::NotFound, "{location}");
+    }
+    // There is no such table.
+    for location in ["file:///open/x", "s3://b/x"] {
+        assert_eq!(ask(ANN, access(location, &[])).await, Kind::NotFound, "{location}");
+    }
+    assert_eq!(ask(ROOT, access("file:///open/x", &["http://b:1"])).await, Kind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn who_watches_all_jobs_sees_them_for_as_long_as_the_privilege_lasts() {
+    let bench = Bench::start().await;
+    let users = bench.coordinator.users().unwrap();
+    let watch = async || {
+        let request = by(ANN, v1::WatchJobsRequest::default());
+        JobServiceClient::new(bench.channel.clone()).watch_jobs(request).await
+    };
+    let refused = async |mut jobs: tonic::Streaming<v1::JobList>| {
+        for _ in 0..100 {
+            match jobs.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(status)) => return (from_status(&status).kind, jobs.next().await.is_none()),
+                None => panic!("it ended without a word"),
+            }
+        }
+        panic!("it goes on")
+    };
+    assert_eq!(failure(watch().await).kind, Kind::PermissionDenied);
+    users.grant("ann", &Privilege::Admin).await.unwrap();
+    let mut revoked = watch().await.unwrap().into_inner();
+    revoked.next().await.unwrap().unwrap();
+    revoked.next().await.unwrap().unwrap();
+    users.revoke("ann", &Privilege::Admin).await.unwrap();
+    assert_eq!(refused(revoked).await, (Kind::PermissionDenied, true));
+    users.grant("ann", &Privilege::Admin).await.unwrap();
+    let dropped = watch().await.unwrap().into_inner();
+    users.drop_user("ann", false).await.unwrap();
+    assert_eq!(refused(dropped).await, (Kind::PermissionDenied, true));
 }
 
 async fn execute(bench: &Bench, user: &str, sql: &str, database: Option<&str>) -> Vec<Part> {

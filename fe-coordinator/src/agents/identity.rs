@@ -21,7 +21,7 @@ const FIRST: u64 = 10_001;
 /// What is remembered of a backend, for ever: a number is given once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct BackendRecord {
-    agent: AgentUuid,
+    pub(super) agent: AgentUuid,
     incarnation: Option<Uuid>,
     pub(super) host: String,
     #[serde(default)]
@@ -107,25 +107,37 @@ pub(super) async fn remember(store: &dyn JobStore, epoch: Epoch, id: BackendId, 
     change(store, epoch, id, |record| {
         record.incarnation = Some(hello.incarnation);
         record.host.clone_from(&hello.host);
+        Ok(())
     })
     .await
 }
 
-/// Remembers what is to become of a backend.
+/// Remembers what is to become of a backend. One that is gone stays gone, whoever else still decides about it.
+///
+/// # Errors
+/// `NotFound` "Unknown backend 'n'", also for one that is gone and is to be anything else.
 pub(super) async fn stand(
     store: &dyn JobStore,
     epoch: Epoch,
     id: BackendId,
     standing: Standing,
 ) -> Result<(), Failure> {
-    change(store, epoch, id, |record| record.standing = standing).await
+    change(store, epoch, id, |record| {
+        if record.standing == Standing::Gone && standing != Standing::Gone {
+            let why = format!("Unknown backend '{id}': it was decommissioned and is forgotten");
+            return Err(Failure::fatal(Kind::NotFound, why));
+        }
+        record.standing = standing;
+        Ok(())
+    })
+    .await
 }
 
 async fn change(
     store: &dyn JobStore,
     epoch: Epoch,
     id: BackendId,
-    change: impl Fn(&mut BackendRecord) + Send + Sync,
+    change: impl Fn(&mut BackendRecord) -> Result<(), Failure> + Send + Sync,
 ) -> Result<(), Failure> {
     loop {
         let Some(before) = store.get(&key(id)).await? else {
@@ -134,7 +146,7 @@ async fn change(
         let mut record: BackendRecord = serde_json::from_slice(&before).map_err(|error| {
             Failure::fatal(Kind::Corrupt, format!("the record {} is not one of a backend: {error}", key(id)))
         })?;
-        change(&mut record);
+        change(&mut record)?;
         let (expect, put) = (vec![(key(id), Some(before))], vec![(key(id), encode(&record)?)]);
         let transaction = Transaction { expect, put, delete: Vec::new() };
         if store.commit(epoch, transaction).await? == Committed::Done {

@@ -23,7 +23,9 @@ impl Coordinator {
     /// # Errors
     /// `NotFound` "Unknown backend 'n'"; `Busy` while a job, a load or an export needs it; `FailedPrecondition` where it
     /// has the only complete replica of a tablet; `Unsupported` where an embedding cluster's own frontend places
-    /// replicas. Refused, nothing has changed.
+    /// replicas. Refused, the backend takes replicas again and has all that it had, unless the message says how many
+    /// have left: where there are many, they leave in several steps, and what came to need the backend in between stops
+    /// the next one.
     pub async fn decommission(&self, backend: BackendId) -> Result<Vec<String>, Failure> {
         let this = self.clone();
         self.to_the_end(async move { this.take_out(backend).await }).await

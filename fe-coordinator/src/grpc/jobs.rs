@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::door::admin;
 use super::refused;
+use crate::auth::{Identity, Privilege};
 use crate::coordinator::{Coordinator, JobStarted};
 
 #[derive(Debug)]
@@ -60,10 +61,10 @@ impl v1::job_service_server::JobService for Jobs {
     }
 
     async fn watch_jobs(&self, request: Request<v1::WatchJobsRequest>) -> Result<Response<Views>, Status> {
-        admin(&self.0, &request).await?;
+        let who = admin(&self.0, &request).await?;
         let request = request.into_inner();
         if request.job_ids.is_empty() {
-            return Ok(Response::new(self.watch_all(request.database)));
+            return Ok(Response::new(self.watch_all(who, request.database)));
         }
         let mut streams = Vec::new();
         for id in request.job_ids {
@@ -89,16 +90,21 @@ impl Jobs {
         }
     }
 
-    /// All that run, now and again.
-    fn watch_all(&self, database: Option<String>) -> Views {
+    /// All that run, now and again, for as long as `who` may see them.
+    fn watch_all(&self, who: Identity, database: Option<String>) -> Views {
         let coordinator = self.0.clone();
-        let again = stream::unfold((coordinator, database, true), |(coordinator, database, first)| async move {
-            if !first {
-                coordinator.inner().clock.sleep(REFRESH).await;
+        let again = stream::try_unfold(true, move |first| {
+            let (coordinator, who, database) = (coordinator.clone(), who.clone(), database.clone());
+            async move {
+                if !first {
+                    coordinator.inner().clock.sleep(REFRESH).await;
+                    // Nothing else ends this stream when the privilege is revoked or the user dropped.
+                    coordinator.authorizer().authorize(&who, &Privilege::Admin).await.map_err(refused)?;
+                }
+                let running: Vec<_> =
+                    coordinator.jobs(None, database.as_deref()).into_iter().filter(|view| !view.ended).collect();
+                Ok(Some((list(&running), false)))
             }
-            let running: Vec<_> =
-                coordinator.jobs(None, database.as_deref()).into_iter().filter(|view| !view.ended).collect();
-            Some((Ok(list(&running)), (coordinator, database, false)))
         });
         Box::pin(again)
     }

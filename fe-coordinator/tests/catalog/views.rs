@@ -52,7 +52,7 @@ async fn a_database_has_one_thing_of_a_name() {
 }
 
 #[tokio::test]
-async fn nobody_makes_a_table_of_the_name_of_a_view_that_a_restore_is_bringing() {
+async fn nobody_makes_a_table_or_a_view_of_the_name_of_a_view_that_a_restore_is_bringing() {
     let home = Home::with_database().await;
     let request = PrepareRequest {
         database: "d".to_owned(),
@@ -66,6 +66,11 @@ async fn nobody_makes_a_table_of_the_name_of_a_view_that_a_restore_is_bringing()
     home.catalog.prepare(job, Epoch(1), &request).await.unwrap();
     let refused = home.create(table("v"), &[]).await.unwrap_err();
     assert_eq!(refused.kind, Kind::AlreadyExists, "{refused}");
+    for if_not_exists in [false, true] {
+        let refused = home.catalog.create_view("d", &view("v", "SELECT 2"), if_not_exists).await.unwrap_err();
+        let words = format!("View v already exist: restore {job} is bringing a view of that name");
+        assert_eq!((refused.kind, refused.message), (Kind::AlreadyExists, words));
+    }
     home.catalog.publish(job, Epoch(1)).await.unwrap();
-    assert_eq!(names(&home).await, ["v"]);
+    assert_eq!(home.catalog.cut("d").await.unwrap().views, [view("v", "SELECT 1")]);
 }

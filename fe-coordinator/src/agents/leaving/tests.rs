@@ -10,6 +10,7 @@ use tabvault_proto::session::{Heartbeat, Hello};
 use uuid::Uuid;
 
 use crate::agents::Agents;
+use crate::agents::identity::{self, Standing};
 use crate::store::{JobStore, MemoryStore};
 
 async fn load(store: &Arc<MemoryStore>, epoch: Epoch) -> Arc<Agents> {
@@ -80,4 +81,24 @@ async fn a_backend_that_is_forgotten_leaves_its_number_to_nobody() {
     let new = agents.attach(&hello("gone")).await.unwrap().backend;
     assert_eq!(new, BackendId(backend.0 + 1));
     assert_eq!(agents.leave(backend).await.unwrap_err().kind, Kind::NotFound);
+}
+
+#[tokio::test]
+async fn a_backend_that_is_gone_stays_gone_whoever_still_decides_about_it() {
+    let store = Arc::new(MemoryStore::new());
+    let agents = load(&store, store.lead().await.unwrap()).await;
+    let gone = hello("gone");
+    let backend = agents.attach(&gone).await.unwrap().backend;
+    agents.leave(backend).await.unwrap();
+    agents.forget_backend(backend).await.unwrap();
+    let refused = agents.stay(backend).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotFound, "{refused}");
+    assert!(refused.message.starts_with(&format!("Unknown backend '{backend}'")), "{refused}");
+    let leaving = identity::stand(&*store, agents.epoch(), backend, Standing::Leaving).await;
+    assert_eq!(leaving.unwrap_err().kind, Kind::NotFound);
+    agents.forget_backend(backend).await.unwrap();
+
+    let agents = load(&store, store.lead().await.unwrap()).await;
+    assert!(agents.show().is_empty());
+    assert_eq!(agents.attach(&gone).await.unwrap_err().kind, Kind::FailedPrecondition);
 }

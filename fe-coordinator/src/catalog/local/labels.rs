@@ -22,6 +22,10 @@ const MAX_LABELS: usize = 2000;
 struct Used {
     load: JobUuid,
     since: Time,
+    /// Grows from one label of the database to the next, as clocks do not. Nought for those that came before there
+    /// were numbers.
+    #[serde(default)]
+    number: u64,
 }
 
 impl LocalCatalog {
@@ -48,13 +52,14 @@ impl LocalCatalog {
 
 /// The label is used from now on, and the oldest ones beyond what is remembered are not any more.
 pub(super) fn used(records: &mut Records, database: u64, label: &str, load: JobUuid, now: Time) -> Result<()> {
-    records.put(keys::load_label(database, label), &Used { load, since: now })?;
-    let mut all = records.list::<Used>(&keys::load_labels(database))?;
-    all.sort_by_key(|(_, used)| used.since);
-    for (old, _) in &all[..all.len().saturating_sub(MAX_LABELS)] {
+    let mut others = records.list::<Used>(&keys::load_labels(database))?;
+    others.retain(|(other, _)| other != label);
+    others.sort_by_key(|(_, used)| (used.number, used.since));
+    let number = others.last().map_or(0, |(_, newest)| newest.number) + 1;
+    for (old, _) in &others[..(others.len() + 1).saturating_sub(MAX_LABELS)] {
         records.delete(keys::load_label(database, old));
     }
-    Ok(())
+    records.put(keys::load_label(database, label), &Used { load, since: now, number })
 }
 
 /// Forgets the labels of a database that goes.
@@ -178,7 +183,8 @@ mod tests {
             .change(move |records| {
                 for n in 0..MAX_LABELS {
                     let since = Time(n as u64);
-                    records.put(keys::load_label(id, &format!("l{n}")), &Used { load: JobUuid::random(), since })?;
+                    let used = Used { load: JobUuid::random(), since, number: 0 };
+                    records.put(keys::load_label(id, &format!("l{n}")), &used)?;
                 }
                 used(records, id, "newest", JobUuid::random(), Time(u64::from(u32::MAX)))
             })
@@ -189,5 +195,28 @@ mod tests {
         for label in ["l1", "newest"] {
             assert_eq!(begin(&catalog, label).await.1.unwrap_err().kind, Kind::AlreadyExists, "{label}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_makes_no_label_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = with_table(dir.path()).await;
+        let id = catalog.look(|records| Ok(find::database(records, "d")?.id)).await.unwrap();
+        let kept = catalog
+            .change(move |records| {
+                for n in 0..MAX_LABELS {
+                    let used = Used { load: JobUuid::random(), since: Time(1000), number: 0 };
+                    records.put(keys::load_label(id, &format!("l{n:04}")), &used)?;
+                }
+                for (at, label) in [(3, "z"), (2, "y"), (1, "x")] {
+                    used(records, id, label, JobUuid::random(), Time(at))?;
+                }
+                records.list::<Used>(&keys::load_labels(id))
+            })
+            .await
+            .unwrap();
+        let names: Vec<&str> = kept.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!((names.len(), names[0]), (MAX_LABELS, "l0003"));
+        assert_eq!(names[MAX_LABELS - 3..], ["x", "y", "z"]);
     }
 }

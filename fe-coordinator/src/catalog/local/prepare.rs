@@ -109,7 +109,7 @@ fn prepare_table(
     let (mut table, present) = match (wanted.existing, there) {
         (None, None) => {
             // Of another restore: this one's views come after its tables.
-            views::refuse_brought(records, database, &wanted.def.name)?;
+            views::refuse_brought(records, database, &wanted.def.name, "Table")?;
             let id = TableId(records.new_id()?);
             (Table { id, def: wanted.def.clone(), state: TableState::Restore, restore: None }, Vec::new())
         }

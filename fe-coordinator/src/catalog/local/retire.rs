@@ -5,7 +5,8 @@
 //! the first goes, and of each again in the step that takes it.
 //!
 //! # Crash consistency
-//! A large number of tablets goes in several steps. What a crash interrupts is done by asking again.
+//! A large number of tablets goes in several steps. What a crash interrupts is done by asking again. A later step may
+//! refuse what came to need the backend meanwhile: what the earlier ones took stays out, and the refusal says so.
 
 use std::collections::BTreeMap;
 
@@ -34,11 +35,16 @@ impl LocalCatalog {
     pub(super) async fn retire_backend(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
         let alive = others.to_vec();
         self.look(move |records| check(records, backend, &alive)).await?;
+        self.strip_all(backend, others).await
+    }
+
+    async fn strip_all(&self, backend: BackendId, others: &[BackendId]) -> Result<Retired> {
         let mut all = Retired::default();
         let mut after = String::new();
         loop {
             let (others, from) = (others.to_vec(), after.clone());
-            let (some, last) = self.change(move |records| strip(records, backend, &others, &from)).await?;
+            let step = self.change(move |records| strip(records, backend, &others, &from)).await;
+            let (some, last) = step.map_err(|failure| with_gone(failure, &all))?;
             all.replicas += some.replicas;
             all.tables.extend(some.tables);
             match last {
@@ -182,4 +188,64 @@ fn only_replica(backend: BackendId, tablets: u64, table: &str) -> Failure {
          first of table {table}; back such tables up and restore them elsewhere, or drop them, and decommission it then"
     );
     Failure::fatal(Kind::FailedPrecondition, message)
+}
+
+/// Says of a failure what had left before it.
+fn with_gone(mut failure: Failure, gone: &Retired) -> Failure {
+    if gone.replicas > 0 {
+        let tables: Vec<&str> = gone.tables.iter().map(String::as_str).collect();
+        failure.message = format!(
+            "{}; {} replicas have left the catalog before that and stay out; tables that have fewer now: {}",
+            failure.message,
+            gone.replicas,
+            tables.join(", ")
+        );
+    }
+    failure
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use tabvault_common::clock::{ManualClock, Time};
+    use tabvault_common::request::CreateTableRequest;
+
+    use super::*;
+    use crate::catalog::BackendRoom;
+    use crate::catalog::conformance::{partition, table};
+    use crate::store::SharedDb;
+
+    /// What a step finds that comes to need the backend after all was checked.
+    #[tokio::test]
+    async fn a_later_step_that_refuses_says_how_many_replicas_left_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        let catalog = LocalCatalog::open(&db, Arc::new(ManualClock::new(Time(7)))).unwrap();
+        catalog.create_database("d", false).await.unwrap();
+        let room = |n| BackendRoom { backend: BackendId(n), host: format!("host{n}"), available_bytes: 1 << 40 };
+        let steps = i64::try_from(BLOCKS_PER_CHANGE).unwrap();
+        let covered = (0..steps).map(|n| partition(&format!("p{n}"), n, n + 1)).collect();
+        let mut alone = partition("p", 0, 1);
+        (alone.buckets, alone.replication_num) = (1, 1);
+        for (name, partitions, rooms) in
+            [("covered", covered, vec![room(1), room(2)]), ("alone", vec![alone], vec![room(1)])]
+        {
+            let database = "d".to_owned();
+            let request = CreateTableRequest { database, table: table(name), partitions, if_not_exists: false };
+            catalog.create_table(&request, &rooms).await.unwrap();
+        }
+        let (out, others) = (BackendId(1), [BackendId(2)]);
+        let refused = catalog.retire_backend(out, &others).await.unwrap_err();
+        assert!(!refused.message.contains("have left"), "{refused}");
+        let refused = catalog.strip_all(out, &others).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::FailedPrecondition);
+        let gone = catalog.look(move |records| records.list::<()>(&keys::garbage_on(out))).await.unwrap().len();
+        assert!(gone >= BLOCKS_PER_CHANGE, "{gone}");
+        let words = format!(
+            "; {gone} replicas have left the catalog before that and stay out; tables that have fewer now: d.covered"
+        );
+        assert!(refused.message.ends_with(&words), "{refused}");
+    }
 }

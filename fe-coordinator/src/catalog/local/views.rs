@@ -17,9 +17,9 @@ impl LocalCatalog {
     /// whether it was made.
     ///
     /// # Errors
-    /// `NotFound` for the database; `AlreadyExists` for a table of the name, and unless `if_not_exists` for a view;
-    /// `InvalidArgument` for a name that cannot be one or a view without text; `ResourceExhausted` for a text that is
-    /// too long.
+    /// `NotFound` for the database; `AlreadyExists` for a table of the name, for a view that a restore is
+    /// bringing, and unless `if_not_exists` for a view; `InvalidArgument` for a name that cannot be one or a view
+    /// without text; `ResourceExhausted` for a text that is too long.
     pub async fn create_view(&self, database: &str, view: &ViewDef, if_not_exists: bool) -> Result<bool> {
         let (database, view) = (database.to_owned(), view.clone());
         self.change(move |records| create(records, &database, &view, if_not_exists)).await
@@ -47,6 +47,7 @@ fn create(records: &mut Records, database: &str, view: &ViewDef, if_not_exists: 
         }
         return Err(Failure::fatal(Kind::AlreadyExists, format!("View {name} already exist")));
     }
+    refuse_brought(records, &database, name, "View")?;
     validate::name("view", name)?;
     if view.text.trim().is_empty() {
         let message = format!("View {name} has no text: CREATE VIEW {name} AS SELECT … is right");
@@ -74,15 +75,15 @@ pub(super) fn refuse_taken(records: &Records, database: &Database, table: &str) 
     if list(records, database)?.iter().any(|view| view.name == table) {
         return Err(Failure::fatal(Kind::AlreadyExists, format!("Table {table} already exist as a view")));
     }
-    refuse_brought(records, database, table)
+    refuse_brought(records, database, table, "Table")
 }
 
-/// Refuses a table's name of which a restore is going to make a view.
-pub(super) fn refuse_brought(records: &Records, database: &Database, table: &str) -> Result<()> {
+/// Refuses a name, of a "Table" or a "View", of which a restore is going to make a view.
+pub(super) fn refuse_brought(records: &Records, database: &Database, name: &str, what: &str) -> Result<()> {
     for job in &database.restores {
         let brought = records.list::<ViewDef>(&keys::prepared_views(*job))?;
-        if brought.iter().any(|(_, view)| view.name == table) {
-            let message = format!("Table {table} already exist as a view: restore {job} is bringing it");
+        if brought.iter().any(|(_, view)| view.name == name) {
+            let message = format!("{what} {name} already exist: restore {job} is bringing a view of that name");
             return Err(Failure::fatal(Kind::AlreadyExists, message));
         }
     }
