@@ -83,6 +83,30 @@ pub fn check(access: &StorageAccess) -> Result<()> {
     properties::parse(access).map(|_| ())
 }
 
+/// What a location reaches, and in whose name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Directories of the machine that opens it.
+    Local,
+    /// A bucket, with keys that its properties give and nothing else.
+    Keyed,
+    /// A bucket, with whatever rights the machine that opens it has, or memory of its process.
+    Ambient,
+}
+
+/// What `access` reaches, without contacting anything.
+///
+/// # Errors
+/// `InvalidArgument` for a location or properties that nobody can open.
+pub fn reach(access: &StorageAccess) -> Result<Reach> {
+    Ok(match properties::parse(access)? {
+        Target::Local(_) => Reach::Local,
+        // A role is taken on by whoever the machine is.
+        Target::S3(settings) if settings.keys.is_some() && settings.role_arn.is_none() => Reach::Keyed,
+        Target::S3(_) | Target::Memory(_) => Reach::Ambient,
+    })
+}
+
 impl Options {
     /// Opens `access`: directly, or through its brokers if it names any.
     ///

@@ -26,4 +26,16 @@ impl StorageAccess {
     pub fn direct(location: impl Into<String>) -> Self {
         Self { location: location.into(), properties: BTreeMap::new(), brokers: Vec::new() }
     }
+
+    /// The path of a directory of the machine itself, verbatim: what follows `file://`, or the whole location if it has
+    /// no scheme. `None`: the location is elsewhere. Scheme and white space around the location are read as whoever
+    /// opens it reads them.
+    #[must_use]
+    pub fn local_path(&self) -> Option<&str> {
+        let location = self.location.trim();
+        match location.split_once("://") {
+            Some((scheme, path)) => scheme.eq_ignore_ascii_case("file").then_some(path),
+            None => Some(location),
+        }
+    }
 }

@@ -29,6 +29,8 @@ use crate::catalog::{CutPartition, TableState, TabletInfo};
 use crate::coordinator::{Coordinator, Inner};
 use crate::task_group::TaskGroup;
 
+mod locations;
+
 /// How long DDL waits for agents.
 const PATIENCE: Duration = Duration::from_secs(10);
 

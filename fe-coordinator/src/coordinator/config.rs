@@ -21,6 +21,9 @@ pub struct Config {
     pub health_interval: Duration,
     /// Most bytes of Details in SHOW SNAPSHOT: what is beyond goes untold, and the text says so.
     pub max_snapshot_details: usize,
+    /// Absolute paths of directories, as agents see them, below which who has LOAD_PRIV only may load from and export to
+    /// `file://`. Whoever has ADMIN_PRIV may use any.
+    pub load_directories: Vec<String>,
 }
 
 impl Default for Config {
@@ -33,6 +36,7 @@ impl Default for Config {
             max_tablets_per_job: 2_000_000,
             health_interval: Duration::from_secs(60),
             max_snapshot_details: 8 << 20,
+            load_directories: Vec::new(),
         }
     }
 }
@@ -64,6 +68,54 @@ impl Config {
         if self.health_interval < Duration::from_secs(1) {
             return refuse("health_interval must be at least one second");
         }
+        if let Some(wrong) = self.load_directories.iter().find(|directory| components(directory).is_none()) {
+            return refuse(&format!(
+                "load_directories must be absolute paths without `.`, `..` and `//`, such as /mnt/in: `{wrong}` is not"
+            ));
+        }
         Ok(())
+    }
+
+    /// Whether the path lies below one of `load_directories`, as paths are spelled. Links are not followed, and nothing
+    /// is decoded, as agents decode nothing.
+    pub(crate) fn is_load_directory(&self, path: &str) -> bool {
+        let Some(path) = components(path) else { return false };
+        let mut directories = self.load_directories.iter().filter_map(|directory| components(directory));
+        directories.any(|above| path.len() > above.len() && path.starts_with(&above))
+    }
+}
+
+/// The names in an absolute path; one slash at its end says nothing. `None` if the path could mean another.
+fn components(path: &str) -> Option<Vec<&str>> {
+    let names = path.strip_prefix('/')?;
+    let names = names.strip_suffix('/').unwrap_or(names);
+    if names.is_empty() {
+        return (path == "/").then(Vec::new);
+    }
+    let names: Vec<&str> = names.split('/').collect();
+    names.iter().all(|name| !matches!(*name, "" | "." | "..")).then_some(names)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_directories_hold_what_is_spelled_below_them() {
+        let config = Config { load_directories: vec!["/mnt/in/".to_owned()], ..Config::default() };
+        config.validate().unwrap();
+        for path in ["/mnt/in/a", "/mnt/in/a/b/", "/mnt/in/%2e%2e"] {
+            assert!(config.is_load_directory(path), "{path}");
+        }
+        for path in ["/mnt/in", "/mnt/in/", "/mnt/inn/a", "/mnt/in/../x", "/mnt/in//x", "/mnt/in/./x", "mnt/in/a", "/"]
+        {
+            assert!(!config.is_load_directory(path), "{path}");
+        }
+        assert!(!Config::default().is_load_directory("/mnt/in/a"));
+        for wrong in ["", "mnt", "/mnt/..", "//", "/a//b"] {
+            let config = Config { load_directories: vec![wrong.to_owned()], ..Config::default() };
+            assert_eq!(config.validate().unwrap_err().kind, Kind::InvalidArgument, "{wrong}");
+        }
     }
 }

@@ -173,6 +173,7 @@ impl v1::catalog_service_server::CatalogService for Catalog {
     async fn load(&self, request: Request<v1::LoadRequest>) -> Result<Response<v1::LoadResponse>, Status> {
         let who = loader(&self.0, &request, &request.get_ref().database).await?;
         let mut request = LoadRequest::try_from(request.into_inner()).map_err(refused)?;
+        self.0.check_location(&who, &request.source, None).await.map_err(refused)?;
         // Making tables takes more than loading into them.
         request.create = request.create && self.may(&who, &Privilege::Admin).await?;
         let summary = self.0.load(request).await.map_err(refused)?;
@@ -180,8 +181,9 @@ impl v1::catalog_service_server::CatalogService for Catalog {
     }
 
     async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<v1::ExportResponse>, Status> {
-        loader(&self.0, &request, &request.get_ref().database).await?;
+        let who = loader(&self.0, &request, &request.get_ref().database).await?;
         let request = ExportRequest::try_from(request.into_inner()).map_err(refused)?;
+        self.0.check_location(&who, &request.target, None).await.map_err(refused)?;
         let summary = self.0.export(request).await.map_err(refused)?;
         Ok(Response::new(summary.into()))
     }

@@ -25,6 +25,8 @@ pub struct CoordinatorTuning {
     pub health_interval_s: u64,
     /// Most bytes of Details in SHOW SNAPSHOT.
     pub max_snapshot_details: usize,
+    /// Directories below which who has LOAD_PRIV only may load from and export to `file://`.
+    pub load_directories: Vec<String>,
 }
 
 impl Default for CoordinatorTuning {
@@ -38,6 +40,7 @@ impl Default for CoordinatorTuning {
             max_tablets_per_job: config.max_tablets_per_job,
             health_interval_s: config.health_interval.as_secs(),
             max_snapshot_details: config.max_snapshot_details,
+            load_directories: config.load_directories,
         }
     }
 }
@@ -54,6 +57,7 @@ impl CoordinatorTuning {
             max_tablets_per_job: self.max_tablets_per_job,
             health_interval: Duration::from_secs(self.health_interval_s),
             max_snapshot_details: self.max_snapshot_details,
+            load_directories: self.load_directories.clone(),
         }
     }
 }

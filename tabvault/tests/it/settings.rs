@@ -98,6 +98,7 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
         kept_jobs = 7
         max_jobs_per_database = 3
         max_snapshot_details = 5000
+        load_directories = ['/mnt/in']
         [tls]
         domain = 'tabvault'";
     let config = resolved("tabvault standalone --backends 4 --grpc 127.0.0.1:2", text);
@@ -111,4 +112,5 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
     let tuning = fe.tuning.config();
     assert_eq!((fe.data, tuning.kept_jobs), ("/from/file/fe".into(), 7));
     assert_eq!((tuning.jobs_per_database, tuning.max_snapshot_details), (3, 5000));
+    assert_eq!(tuning.load_directories, ["/mnt/in"]);
 }

@@ -101,6 +101,7 @@ async fn write(
                 let _held = (held, turn);
                 begun.work(stop)?;
                 let place = Place::new(target, job)?;
+                place.check_roots(&inner.roots)?;
                 inner.exports.record(job, &task.target.location)?;
                 tree::write(&place, &inner, &task.tablets, &progress, stop)
             });

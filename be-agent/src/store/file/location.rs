@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use tabvault_broker::open::{self, Reach};
 use tabvault_common::access::StorageAccess;
 use tabvault_common::failure::{Failure, Kind};
 
@@ -19,10 +20,13 @@ pub(crate) enum Location {
 /// Understands `file:///dir`, `/dir` and `<scheme>://…`.
 pub(crate) fn parse(access: &StorageAccess) -> Result<Location> {
     let location = access.location.as_str();
-    let path = match location.split_once("://") {
-        Some(("file", path)) => path,
-        Some(_) => return Ok(Location::Remote),
-        None => location,
+    let Some(path) = access.local_path() else {
+        // What is opened as remote storage is not looked at as directories are: see that it is none.
+        if matches!(open::reach(access), Ok(Reach::Local)) {
+            let message = format!("`{location}` is a directory of this machine: write file:///dir");
+            return Err(Failure::fatal(Kind::InvalidArgument, message));
+        }
+        return Ok(Location::Remote);
     };
     let path = Path::new(path);
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
@@ -46,6 +50,9 @@ mod tests {
         assert_eq!(at("/a//b/").unwrap(), Location::Local("/a/b".into()));
         assert_eq!(at("file:///a b%20").unwrap(), Location::Local("/a b%20".into()));
         assert_eq!(at("s3://bucket/x").unwrap(), Location::Remote);
+        for spelling in ["FILE:///a", " file:///a ", "File:///a/"] {
+            assert_eq!(at(spelling).unwrap(), Location::Local("/a".into()), "{spelling}");
+        }
         for wrong in ["", "a", "file://a/b", "file:a", "/a/../b", "./a"] {
             assert_eq!(at(wrong).unwrap_err().kind, Kind::InvalidArgument, "{wrong}");
         }

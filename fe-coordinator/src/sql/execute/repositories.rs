@@ -50,18 +50,21 @@ impl Session {
         Ok(Answer::Rows(cells::repositories(&views).into()))
     }
 
-    /// How a load or export reaches `location`.
+    /// How a load or export reaches `location`, if the user may use it.
     pub(super) async fn access(
         &self,
         storage: Option<&StorageKind>,
         location: &str,
         properties: &BTreeMap<String, Secret>,
     ) -> Result<StorageAccess, SqlError> {
-        let brokers = match broker(storage, location)? {
-            Some(name) => self.coordinator.brokers().addresses(name).await?,
-            None => Vec::new(),
-        };
-        Ok(StorageAccess { location: location.to_owned(), properties: properties.clone(), brokers })
+        let broker = broker(storage, location)?;
+        let mut access =
+            StorageAccess { location: location.to_owned(), properties: properties.clone(), brokers: Vec::new() };
+        self.coordinator.check_location(&self.who, &access, broker).await?;
+        if let Some(name) = broker {
+            access.brokers = self.coordinator.brokers().addresses(name).await?;
+        }
+        Ok(access)
     }
 }
 

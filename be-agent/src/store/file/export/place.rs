@@ -21,7 +21,7 @@ use walkdir::WalkDir;
 use super::super::entry::Entry;
 use super::super::index;
 use super::directories::{Directories, failure, timestamps};
-use crate::store::Result;
+use crate::store::{DataRoot, Result};
 
 /// The target and the staging directory of one export.
 #[derive(Debug)]
@@ -58,6 +58,28 @@ impl Place {
     /// The file for the attributes of a tablet's directories.
     pub(super) fn attributes_of(&self, tablet: TabletId) -> PathBuf {
         self.attributes().join(format!("{tablet}.jsonl"))
+    }
+
+    /// Refuses a target in a data root, or around one. Blocks.
+    pub(super) fn check_roots(&self, roots: &[DataRoot]) -> Result<()> {
+        // What is not there yet will be made where the nearest directory above it really is.
+        let real = self.target.ancestors().find_map(|above| {
+            let rest = self.target.strip_prefix(above).ok()?;
+            fs::canonicalize(above).ok().map(|above| above.join(rest))
+        });
+        let target = real.as_deref().unwrap_or(&self.target);
+        for root in roots {
+            let work = fs::canonicalize(&root.work)
+                .map_err(|error| Failure::io(format_args!("look at the data root {}", root.work.display()), &error))?;
+            if target.starts_with(&work) || work.starts_with(target) {
+                let message = format!(
+                    "the data root {} must not lie in it or around it: name a directory elsewhere",
+                    root.work.display()
+                );
+                return Err(Failure::fatal(Kind::InvalidArgument, message));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a target that cannot be given the tree's name later, and makes the staging directory.
@@ -191,4 +213,26 @@ fn open_up(dir: &Path) -> Result<()> {
         Ok(())
     });
     opened.map_err(|error| Failure::io(format_args!("open up directory {}", dir.display()), &error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_exported_into_a_data_root_or_around_it_or_through_a_link_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("be");
+        fs::create_dir(&work).unwrap();
+        std::os::unix::fs::symlink(&work, dir.path().join("link")).unwrap();
+        let roots = [DataRoot { data: work.join("data"), work }];
+        let check = |target: &str| {
+            Place::new(dir.path().join(target), JobUuid::random()).unwrap().check_roots(&roots).map_err(|e| e.kind)
+        };
+        for target in ["be", "be/absent/deep", "link/absent", ""] {
+            assert_eq!(check(target), Err(Kind::InvalidArgument), "{target}");
+        }
+        assert_eq!((check("bed"), check("absent/deep")), (Ok(()), Ok(())));
+    }
 }

@@ -81,8 +81,8 @@ async fn tables_of_a_database_are_seen_by_who_may_load_into_it_only() {
         "SHOW TABLETS FROM {}.t",
         "SHOW INDEX FROM {}.t",
         "DESC {}.t",
-        "LOAD LABEL {}.l (DATA INFILE('file:///in') INTO TABLE t PARTITION (p1))",
-        "EXPORT TABLE {}.t TO 'file:///out'",
+        "LOAD LABEL {}.l (DATA INFILE('file:///open/in') INTO TABLE t PARTITION (p1))",
+        "EXPORT TABLE {}.t TO 'file:///open/out'",
     ];
     world.act_as("lea");
     for statement in statements {
@@ -100,6 +100,59 @@ async fn tables_of_a_database_are_seen_by_who_may_load_into_it_only() {
     world.act_as("ann");
     assert_eq!(world.first_column("SHOW DATABASES").await, ["d", "hidden"]);
     assert_eq!(world.first_column("SHOW DATABASES LIKE 'h_d%'").await, ["hidden"]);
+}
+
+#[tokio::test]
+async fn who_may_only_load_uses_load_directories_and_keys_of_their_own() {
+    let mut world = world().await;
+    world.run("ALTER SYSTEM ADD BROKER b 'h:1'").await.unwrap();
+    let keys = "'s3.access_key' = 'a', 's3.secret_key' = 's'";
+    let load = |label: &str, from: &str| format!("LOAD LABEL d.{label} (DATA INFILE('{from}') INTO TABLE u)");
+    let allowed = [
+        ("file:///open/x/**", String::new()),
+        ("FILE:///open/x/", " WITH LOCAL".to_owned()),
+        ("s3://bucket/x", format!(" WITH S3 ({keys})")),
+        ("s3://bucket/x", format!(" WITH BROKER b ({keys})")),
+    ];
+    let refused = [
+        ("file:///data/fe", String::new(), "load_directories"),
+        ("FILE:///data/fe", String::new(), "load_directories"),
+        (" file:///data/fe", String::new(), "load_directories"),
+        ("/data/fe", String::new(), "load_directories"),
+        ("file:///open", String::new(), "load_directories"),
+        ("file:///open/../data", String::new(), "load_directories"),
+        ("s3://bucket/x", " WITH S3 ('s3.region' = 'r')".to_owned(), "access key"),
+        ("s3://bucket/x", format!(" WITH S3 ({keys}, 's3.role_arn' = 'r')"), "access key"),
+        ("s3://bucket/x", " WITH BROKER b".to_owned(), "access key"),
+        ("memory://x", String::new(), "access key"),
+    ];
+    for (user, may) in [("lea", false), ("ann", true)] {
+        world.act_as(user);
+        for (number, (location, with)) in allowed.iter().enumerate() {
+            let label = format!("{user}{number}");
+            world.run(&format!("{}{with}", load(&label, location))).await.unwrap();
+            world.run(&format!("EXPORT TABLE d.u TO '{}'{with}", location.trim_end_matches("/**"))).await.unwrap();
+        }
+        for (number, (location, with, right)) in refused.iter().enumerate() {
+            let label = format!("{user}-{number}");
+            for text in [
+                format!("{}{with}", load(&format!("`{label}`"), location)),
+                format!("EXPORT TABLE d.u TO '{location}'{with}"),
+            ] {
+                if may {
+                    world.run(&text).await.unwrap();
+                    continue;
+                }
+                let (code, message) = world.refused(&text).await;
+                assert!(
+                    code == 1227 && message.contains("needs ADMIN_PRIV, or ") && message.contains(right),
+                    "{text}: {message}"
+                );
+            }
+        }
+        let (_, message) = world.refused(&format!("{} WITH BROKER b", load("through", "file:///open/x"))).await;
+        assert!(message.ends_with("leave the broker out"), "{message}");
+    }
 }
 
 #[tokio::test]

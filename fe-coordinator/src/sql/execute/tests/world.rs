@@ -63,7 +63,8 @@ impl World {
             authorizer,
             users,
         };
-        let coordinator = Coordinator::start(Config::default(), parts).await.unwrap();
+        let config = Config { load_directories: vec!["/open".to_owned()], ..Config::default() };
+        let coordinator = Coordinator::start(config, parts).await.unwrap();
         let hello = Hello {
             agent: AgentUuid::random(),
             incarnation: Uuid::new_v4(),
