@@ -44,6 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
 pub struct Prepared {
     text: String,
     tokens: Vec<Token>,
+    statements: usize,
     parameters: usize,
 }
 
@@ -54,9 +55,15 @@ impl Prepared {
     /// 1064 with the place, as [`parse`].
     pub fn new(text: &str) -> Result<Self, SqlError> {
         let tokens = token::tokens(text)?;
-        statements(text, &tokens)?;
+        let statements = statements(text, &tokens)?.len();
         let parameters = tokens.iter().filter(|token| token.kind == Kind::Parameter).count();
-        Ok(Self { text: text.to_owned(), tokens, parameters })
+        Ok(Self { text: text.to_owned(), tokens, statements, parameters })
+    }
+
+    /// The number of statements, without empty ones.
+    #[must_use]
+    pub fn statements(&self) -> usize {
+        self.statements
     }
 
     /// The number of `?`.

@@ -44,7 +44,7 @@ pub async fn run(args: &SqlArgs, file: &FileConfig) -> Result<ExitCode> {
     let mut statements = Splitter::new(&script);
     while let Some(statement) = statements.next().or_else(|| statements.rest()) {
         if let Some(refusal) = connection.execute(&statement, false).await? {
-            output::note(told(&refusal, &statement, &script, true));
+            output::note(told(&refusal, &statement, &script, true, std::io::stderr().is_terminal()));
             code = ExitCode::FAILURE;
             if !args.force {
                 break;
@@ -94,8 +94,8 @@ impl Connection {
 }
 
 /// Why `statement` of `source` failed; of a script also where it stands. Under it, if the statement could not be read,
-/// the line with a caret under the place.
-fn told(refusal: &Refusal, statement: &Statement<'_>, source: &str, script: bool) -> String {
+/// the line with a caret under the place; a line that may hold secrets only at a `terminal`, since logs are kept.
+fn told(refusal: &Refusal, statement: &Statement<'_>, source: &str, script: bool, terminal: bool) -> String {
     let (code, sqlstate) = (refusal.code, &refusal.sqlstate);
     let at = if script { format!(" at line {}", statement.line) } else { String::new() };
     let mut message = refusal.failure.message.clone();
@@ -106,7 +106,11 @@ fn told(refusal: &Refusal, statement: &Statement<'_>, source: &str, script: bool
         let (whole_line, whole_column) = (statement.line + line.saturating_sub(1), there + column);
         let (within, whole) = (place(line, column), place(whole_line, whole_column));
         message = message.replacen(&within, &whole, 1);
-        shown = caret(source, whole_line, whole_column);
+        let text = whole_line.checked_sub(1).and_then(|n| source.split('\n').nth(n));
+        // A secret may stand on a line of its own, and a line may hold the end of another statement.
+        let harmless = |text: &str| history::is_harmless(text) && history::is_harmless(statement.text);
+        shown =
+            text.filter(|text| terminal || harmless(text)).map_or_else(String::new, |text| caret(text, whole_column));
     }
     format!("ERROR {code} ({sqlstate}){at}: {message}{shown}")
 }
@@ -121,8 +125,7 @@ fn place(line: usize, column: usize) -> String {
     format!("line {line}, column {column}:")
 }
 
-fn caret(source: &str, line: usize, column: usize) -> String {
-    let Some(text) = line.checked_sub(1).and_then(|n| source.split('\n').nth(n)) else { return String::new() };
+fn caret(text: &str, column: usize) -> String {
     // A tab stays one, so that the caret stands under the place whatever the terminal makes of tabs.
     let blank = |c: char| if c == '\t' { '\t' } else { ' ' };
     let gap: String = text.chars().take(column.saturating_sub(1)).map(blank).collect();
@@ -149,19 +152,30 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_may_hold_secrets_is_shown_at_a_terminal_only() {
+        for script in ["ALTER USER u IDENTIFIED AS 'hush'", "ALTER REPOSITORY r SET ('secret_key' =\n'hush' 'hush')"] {
+            let statement = Splitter::new(script).rest().unwrap();
+            let line = script.lines().count();
+            let told = |terminal| told(&refusal(line, 8), &statement, script, true, terminal);
+            assert!(!told(false).contains("hush") && !told(false).contains('^'), "{}", told(false));
+            assert!(told(true).contains("hush"), "{}", told(true));
+        }
+    }
+
+    #[test]
     fn a_place_is_told_where_it_stands_in_the_whole_script() {
         let script = "SHOW BACKUP;\n  \tSHOW x;\nBACKUP\nSNAPSHOT x";
         let mut statements = Splitter::new(script);
         let _ = statements.next();
         let second = statements.next().unwrap();
         assert_eq!(
-            told(&refusal(1, 6), &second, script, true),
+            told(&refusal(1, 6), &second, script, true, false),
             "ERROR 1064 (42000) at line 2: syntax error at line 2, column 9: found `x`, expected TO\n  \tSHOW x;\n  \t     ^"
         );
         assert!(statements.next().is_none());
         let last = statements.rest().unwrap();
         assert_eq!(
-            told(&refusal(2, 10), &last, script, false),
+            told(&refusal(2, 10), &last, script, false, false),
             "ERROR 1064 (42000): syntax error at line 4, column 10: found `x`, expected TO\nSNAPSHOT x\n         ^"
         );
     }

@@ -13,7 +13,6 @@ use tabvault_fe_coordinator::sql::{self, Statement};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
 use super::channel::Channel;
 use super::door::{Door, Sql};
 use super::login::{self, Ended, Guest, Peer};
@@ -21,6 +20,7 @@ use super::packets::{self, End};
 use super::refusal::Refusal;
 use super::roll::Entry;
 use super::statements::Statements;
+use super::{LARGEST_BEFORE_LOGIN, Settings};
 
 const COM_QUIT: u8 = Command::COM_QUIT as u8;
 const COM_INIT_DB: u8 = Command::COM_INIT_DB as u8;
@@ -240,6 +240,11 @@ impl<'a> Connection<'a> {
 
     /// Another user. Who fails to be one is put out, as at a login.
     async fn change_user(&mut self, body: &[u8]) -> Result<(), Ended> {
+        // Whoever wants to be somebody else gets no more room than before a login.
+        if body.len() > LARGEST_BEFORE_LOGIN {
+            return Err(Refusal::packet_too_large().into());
+        }
+        self.channel.allow(LARGEST_BEFORE_LOGIN);
         let mut body = ParseBuf(body);
         let user = login::utf8(body.eat_null_str())?;
         // The answer to the greeting's salt, which is not taken twice.
@@ -253,6 +258,7 @@ impl<'a> Connection<'a> {
         let plugin = plugin.map(AuthPlugin::from_bytes);
         let proved = login::prove(self.channel, &*self.door, self.peer, self.guest.tls, &user, plugin.as_ref(), None);
         let who = timeout(self.settings.limits.login, proved).await.map_err(|_| Refusal::bad_handshake())??;
+        self.channel.allow(self.settings.limits.packet);
         self.sql = self.door.open(who.clone(), self.place.number());
         self.place.listed().belongs_to(&who.user);
         self.guest.who = who;
@@ -265,6 +271,7 @@ impl<'a> Connection<'a> {
 
     /// Runs statements and sends their answers; the first that fails is the last.
     async fn run(&mut self, statements: &[Statement], format: Format) -> io::Result<Result<(), Refusal>> {
+        self.place.listed().begin();
         for (index, statement) in statements.iter().enumerate() {
             let more = index + 1 < statements.len();
             let mut counted = Counted::default();

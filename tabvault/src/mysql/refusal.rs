@@ -1,6 +1,7 @@
 //! Errors as MySQL's clients know them: a number, a class, and a sentence.
 
 use tabvault_common::failure::Failure;
+use tabvault_fe_coordinator::auth::users::MAX_NAME;
 use tabvault_fe_coordinator::sql::SqlError;
 
 /// An error of the protocol or of a statement.
@@ -27,7 +28,9 @@ impl Refusal {
         Self::new(1043, "08S01", "Bad handshake")
     }
 
+    /// `user` is what somebody says they are called, so only as much is repeated as a name may have.
     pub(super) fn access_denied(user: &str, host: &str, password: bool) -> Self {
+        let user: String = user.chars().take(MAX_NAME).map(|c| if c.is_control() { '?' } else { c }).collect();
         let using = if password { "YES" } else { "NO" };
         Self::new(1045, "28000", format!("Access denied for user '{user}'@'{host}' (using password: {using})"))
     }
@@ -48,6 +51,10 @@ impl Refusal {
         let message =
             "this packet holds several statements: send them one by one, or connect with CLIENT_MULTI_STATEMENTS";
         Self::new(1064, "42000", message)
+    }
+
+    pub(super) fn one_statement_to_prepare() -> Self {
+        Self::new(1064, "42000", "this text holds several statements: prepare them one by one")
     }
 
     pub(super) fn unknown_connection(number: u64) -> Self {
@@ -112,5 +119,17 @@ impl From<SqlError> for Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         SqlError::from(failure).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_repeated_only_as_far_as_it_can_be_one() {
+        let refusal = Refusal::access_denied(&format!("a\n{}", "é".repeat(1 << 16)), "h", true);
+        let shown = format!("a?{}", "é".repeat(MAX_NAME - 2));
+        assert_eq!(refusal.message, format!("Access denied for user '{shown}'@'h' (using password: YES)"));
     }
 }

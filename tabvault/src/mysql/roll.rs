@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Connections by number.
@@ -14,7 +13,8 @@ pub(super) struct Roll(Mutex<BTreeMap<u32, Arc<Listed>>>);
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     user: Mutex<String>,
-    statement: Notify,
+    /// Of the command it runs, or of its last.
+    statement: Mutex<CancellationToken>,
     killed: CancellationToken,
 }
 
@@ -48,9 +48,18 @@ impl Listed {
         user.clone_into(&mut self.user.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Ends the statement it runs, if it runs one.
+    /// A command begins: what ended the one before does not end this one.
+    pub(super) fn begin(&self) {
+        *self.statement() = CancellationToken::new();
+    }
+
+    /// Ends what it runs, if it runs something: also while rows are sent, or between two statements of a command.
     pub(super) fn end_statement(&self) {
-        self.statement.notify_waiters();
+        self.statement().cancel();
+    }
+
+    fn statement(&self) -> MutexGuard<'_, CancellationToken> {
+        self.statement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it.
@@ -58,12 +67,16 @@ impl Listed {
         self.killed.cancel();
     }
 
-    /// Does `work` unless somebody ends it: then `None`, and `work` is dropped.
+    /// Does `work` unless somebody ends it or has ended its command: then `None`, and `work` is dropped.
     pub(super) async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let statement = self.statement().clone();
+        if statement.is_cancelled() || self.killed.is_cancelled() {
+            return None;
+        }
         tokio::select! {
             biased;
             done = work => Some(done),
-            () = self.statement.notified() => None,
+            () = statement.cancelled() => None,
             () = self.killed.cancelled() => None,
         }
     }
@@ -102,5 +115,27 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.roll.all().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_ended_between_two_rows_ends_with_the_next_and_a_new_command_goes_on() {
+        let roll = Arc::<Roll>::default();
+        let entry = roll.list(1, "u");
+        let listed = entry.listed();
+        listed.end_statement();
+        listed.begin();
+        assert_eq!(listed.unless_ended(ready(1)).await, Some(1), "nothing ran");
+        listed.end_statement();
+        assert_eq!(listed.unless_ended(ready(2)).await, None);
+        assert_eq!(listed.unless_ended(ready(3)).await, None);
+        listed.begin();
+        assert_eq!(listed.unless_ended(ready(4)).await, Some(4));
     }
 }

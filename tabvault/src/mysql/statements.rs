@@ -45,12 +45,17 @@ impl Statements {
     /// Keeps `text` under a new number, and answers with that and the number of parameters.
     ///
     /// # Errors
-    /// It cannot be read, or there are too many.
+    /// It cannot be read or is not one statement, or there are too many.
     pub(super) fn prepare(&mut self, text: &str) -> Result<(u32, u16), Refusal> {
         if self.all.len() >= MOST || self.text + text.len() > MOST_TEXT {
             return Err(Refusal::too_many_statements(self.all.len()));
         }
         let prepared = Prepared::new(text)?;
+        match prepared.statements() {
+            0 => return Err(Refusal::empty()),
+            1 => {}
+            _ => return Err(Refusal::one_statement_to_prepare()),
+        }
         let parameters = u16::try_from(prepared.parameters()).map_err(|_| Refusal::too_many_parameters())?;
         let number = self.next;
         self.next = self.next.wrapping_add(1);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 
+use super::check_name;
+
 /// Failures in a row that cost nothing.
 const FREE: u32 = 5;
 /// After them, one attempt in this time is looked at.
@@ -22,7 +24,8 @@ struct Row {
     last: Time,
 }
 
-/// By name, whether or not there is such a user: the refusal tells nothing. Logins that are remembered do not come here,
+/// By name, whether or not there is such a user: the refusal tells nothing. What can be nobody's name is counted in one
+/// row, and not kept: it may be of any length. Logins that are remembered do not come here,
 /// so that a guesser does not stop the clients that work; a new login may have to be tried again.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -32,7 +35,7 @@ pub(super) struct Failures {
 impl Failures {
     /// Refuses an attempt that comes too early.
     pub(super) fn admit(&self, user: &str, now: Time) -> Result<(), Failure> {
-        let row = self.rows().get(user).copied();
+        let row = self.rows().get(key(user)).copied();
         let early = |row: Row| row.failures >= FREE && row.last <= now && row.last.until(now) < PAUSE;
         if row.is_some_and(early) {
             let why = format!("Access denied: {FREE} logins in a row have failed, try again in {} s", PAUSE.as_secs());
@@ -43,6 +46,7 @@ impl Failures {
 
     /// Counts an attempt.
     pub(super) fn count(&self, user: &str, right: bool, now: Time) {
+        let user = key(user);
         let mut rows = self.rows();
         if right {
             rows.remove(user);
@@ -66,6 +70,11 @@ impl Failures {
     fn rows(&self) -> MutexGuard<'_, HashMap<String, Row>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `user` is counted under; what can be nobody's name, under the empty name.
+fn key(user: &str) -> &str {
+    if check_name(user).is_ok() { user } else { "" }
 }
 
 #[cfg(test)]
@@ -104,6 +113,17 @@ mod tests {
         let later = BEGIN.after(FORGOTTEN);
         failures.count("u", false, later);
         failures.admit("u", later).unwrap();
+    }
+
+    #[test]
+    fn what_can_be_nobodys_name_is_counted_together_and_not_kept() {
+        let failures = Failures::default();
+        for n in 0..FREE {
+            failures.count(&format!("{n}{}", "x".repeat(1 << 16)), false, BEGIN);
+        }
+        assert_eq!(failures.rows().keys().collect::<Vec<_>>(), [""]);
+        assert_eq!(failures.admit("no name", BEGIN).unwrap_err().kind, Kind::RateLimited);
+        failures.admit("u", BEGIN).unwrap();
     }
 
     #[test]

@@ -7,16 +7,36 @@ use super::pattern::matches;
 use super::{done, table, text};
 use crate::sql::answer::{Answer, Cell, CellKind, Column, Rows};
 use crate::sql::error::SqlError;
+use crate::sql::session::variables::MAX_VALUE;
 use crate::sql::session::{SERVER_VERSION, Session};
 use crate::sql::statement::{
     Function, Isolation, Literal, Match, Scope, Select, SelectValue, SetItem, SetValue, Variable,
 };
 
+/// Most items of a SELECT.
+const MAX_ITEMS: usize = 1024;
+/// Bytes of the row of a SELECT.
+const MAX_ROW: usize = 1 << 20;
+
 impl Session {
     pub(super) fn select(&self, select: &Select) -> Result<Answer, SqlError> {
-        let (mut columns, mut row) = (Vec::new(), Vec::new());
+        let too_large = || {
+            let why = format!("SELECT: at most {MAX_ITEMS} items of at most {MAX_ROW} bytes in all are answered");
+            Failure::fatal(Kind::ResourceExhausted, why)
+        };
+        if select.items.len() > MAX_ITEMS {
+            return Err(too_large().into());
+        }
+        let (mut columns, mut row, mut size) = (Vec::new(), Vec::new(), 0);
         for item in &select.items {
             let (cell, kind) = self.value(&item.value)?;
+            size += cell.as_ref().map_or(0, String::len);
+            if size > MAX_ROW {
+                return Err(too_large().into());
+            }
+            // An integer column is signed; what does not fit into one goes as text rather than as another number.
+            let signed = cell.as_ref().is_none_or(|cell| cell.parse::<i64>().is_ok());
+            let kind = if kind == CellKind::Integer && !signed { CellKind::Text } else { kind };
             columns.push(Column { name: item.name.clone(), kind });
             row.push(cell);
         }
@@ -27,7 +47,7 @@ impl Session {
     fn value(&self, value: &SelectValue) -> Result<(Cell, CellKind), SqlError> {
         Ok(match value {
             SelectValue::Literal(literal) => {
-                let whole = |text: &str| text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
+                let whole = |text: &str| text.parse::<i64>().is_ok();
                 match literal {
                     Literal::Null => (None, CellKind::Text),
                     Literal::Number(number) if whole(number) => (text(number), CellKind::Integer),
@@ -139,6 +159,10 @@ impl Session {
                 for part in parts {
                     // CONCAT of NULL is NULL.
                     let Some(part) = self.set_value(part)? else { return Ok(None) };
+                    if whole.len() + part.len() > MAX_VALUE {
+                        let why = format!("SET: CONCAT makes a value of more than {MAX_VALUE} bytes");
+                        return Err(Failure::fatal(Kind::ResourceExhausted, why).into());
+                    }
                     whole.push_str(&part);
                 }
                 Some(whole)

@@ -11,7 +11,7 @@ use crate::sql::error::SqlError;
 /// Most user variables of a session.
 const MAX_USER_VARIABLES: usize = 256;
 /// Longest value of a variable, in bytes.
-const MAX_VALUE: usize = 4096;
+pub(in crate::sql) const MAX_VALUE: usize = 4096;
 
 /// What a variable takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

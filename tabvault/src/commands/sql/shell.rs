@@ -1,5 +1,6 @@
 //! Statements of somebody at a terminal.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rustyline::DefaultEditor;
@@ -82,7 +83,7 @@ async fn answer(connection: &mut Connection, statement: &Statement<'_>, typed: &
     };
     match answered {
         Ok(None) => return Ok(true),
-        Ok(Some(refusal)) => output::note(told(&refusal, statement, typed, false)),
+        Ok(Some(refusal)) => output::note(told(&refusal, statement, typed, false, std::io::stderr().is_terminal())),
         Err(error) => output::note(format!("error: {error}")),
     }
     Ok(false)

@@ -160,6 +160,14 @@ async fn a_connection_passes_to_another_user_who_proves_it() {
 }
 
 #[tokio::test]
+async fn who_wants_to_be_somebody_of_a_very_long_name_is_put_out() {
+    let mut client = World::new().alice().await;
+    client.command(CHANGE_USER, &[&vec![b'x'; 64 << 10][..], b"\0\0\0"].concat()).await;
+    assert_eq!(client.said().await.code(), 1153);
+    client.left().await;
+}
+
+#[tokio::test]
 async fn a_client_says_goodbye() {
     let mut client = World::new().alice().await;
     client.command(1, &[]).await;

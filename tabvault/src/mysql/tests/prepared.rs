@@ -78,6 +78,8 @@ async fn a_text_that_cannot_be_read_is_refused_when_it_is_prepared() {
     let mut client = World::new().alice().await;
     assert_eq!(client.ask(PREPARE, b"SHOW NONSENSE").await.code(), 1064);
     assert_eq!(client.ask(PREPARE, b"\xff").await.code(), 1300);
+    assert_eq!(client.ask(PREPARE, b"SHOW DATABASES; SHOW DATABASES").await.code(), 1064, "one at a time");
+    assert_eq!(client.ask(PREPARE, b" ; -- nothing").await.code(), 1065);
     assert_eq!(client.ask(EXECUTE, b"").await.code(), 1210);
     let number = prepare(&mut client, QUESTION, 1).await;
     assert_eq!(execute(&mut client, number, &[]).await[0].code(), 1210, "the value is missing");

@@ -39,6 +39,28 @@ async fn numbers_are_told_from_text() {
 }
 
 #[tokio::test]
+async fn an_integer_that_no_signed_column_holds_is_text() {
+    let mut world = World::new().await;
+    let text = "SELECT @@sql_select_limit, 9223372036854775807, 9223372036854775808";
+    let Answer::Rows(rows) = world.run(text).await.unwrap() else { panic!("no rows") };
+    let kinds: Vec<CellKind> = rows.columns.into_iter().map(|column| column.kind).collect();
+    assert_eq!(kinds, [CellKind::Text, CellKind::Integer, CellKind::Text]);
+}
+
+#[tokio::test]
+async fn what_is_made_of_little_text_is_bounded() {
+    let mut world = World::new().await;
+    world.run(&format!("SET @a = '{}'", "x".repeat(4096))).await.unwrap();
+    assert!(world.refused("SET @b = CONCAT(@a, 'x')").await.1.contains("CONCAT"));
+    world.run("SET @b = CONCAT(@a, '')").await.unwrap();
+    let select = |item: &str, times: usize| format!("SELECT {}", vec![item; times].join(", "));
+    assert!(world.refused(&select("1", 1025)).await.1.contains("1024 items"));
+    assert_eq!(world.rows(&select("1", 1024)).await.0.len(), 1024);
+    assert!(world.refused(&select("@a", 257)).await.1.contains("1048576 bytes"));
+    assert_eq!(world.rows(&select("@a", 256)).await.0.len(), 256);
+}
+
+#[tokio::test]
 async fn what_is_set_is_what_is_asked_for_and_a_set_happens_wholly_or_not() {
     let mut world = World::new().await;
     world.run("SET @a = 'x', sql_mode = CONCAT(@@sql_mode, 'ANSI'), time_zone = '+00:00'").await.unwrap();
