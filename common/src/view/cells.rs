@@ -34,6 +34,11 @@ fn bracketed(entries: impl Iterator<Item = String>) -> Cell {
     Some(if joined.is_empty() { String::new() } else { format!("[{joined}]") })
 }
 
+/// Entries of tasks: a bracket each, as client scripts know them.
+fn each_bracketed(entries: impl Iterator<Item = String>) -> Cell {
+    Some(entries.map(|entry| format!("[{entry}]")).collect::<Vec<_>>().join(", "))
+}
+
 fn objects(database: &str, objects: &[ObjectView]) -> Cell {
     let one = |object: &ObjectView| {
         let mut line = format!("{database}.{}", object.table);
@@ -58,7 +63,7 @@ fn progress(job: &JobView) -> Cell {
         let eta = job.eta_s.map_or_else(|| "-".to_owned(), |s| format!("{s}s"));
         format!("{bytes}, {} bytes/s, {eta} left", job.bytes_per_second)
     });
-    bracketed(tasks.chain(whole))
+    each_bracketed(tasks.chain(whole))
 }
 
 fn status(job: &JobView) -> Cell {
@@ -69,11 +74,11 @@ fn status(job: &JobView) -> Cell {
 }
 
 fn unfinished(job: &JobView) -> Cell {
-    bracketed(job.unfinished_tasks.iter().map(|task| format!("[{task}={task}]")))
+    each_bracketed(job.unfinished_tasks.iter().map(|task| format!("{task}={task}")))
 }
 
 fn errors(job: &JobView) -> Cell {
-    bracketed(job.task_errors.iter().map(|(task, message)| format!("{task}: {message}")))
+    each_bracketed(job.task_errors.iter().map(|(task, message)| format!("{task}: {message}")))
 }
 
 /// SHOW BACKUP.

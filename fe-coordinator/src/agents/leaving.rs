@@ -5,7 +5,7 @@
 //! number and its agent's identity behind, so that neither comes to mean another one.
 
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::ids::{BackendId, JobUuid};
+use tabvault_common::ids::{AgentUuid, BackendId, JobUuid};
 
 use super::identity::{self, Standing};
 use super::{Agents, TaskEvent};
@@ -32,6 +32,9 @@ impl Agents {
     }
 
     /// The backend takes replicas again.
+    ///
+    /// # Errors
+    /// `NotFound` "Unknown backend 'n'", also where it was forgotten meanwhile.
     pub(crate) async fn stay(&self, backend: BackendId) -> Result<(), Failure> {
         identity::stand(&*self.store, self.epoch, backend, Standing::Serving).await?;
         if let Some(backend) = self.state().backends.get_mut(&backend) {
@@ -90,6 +93,15 @@ impl Agents {
         }
         self.changed.notify_waiters();
         Ok(())
+    }
+
+    /// Whether the agent stood for a backend that was decommissioned: it is not let in again.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn was_decommissioned(&self, agent: AgentUuid) -> Result<bool, Failure> {
+        let known = identity::all(&*self.store).await?;
+        Ok(known.iter().any(|(_, record)| record.agent == agent && record.standing == Standing::Gone))
     }
 
     fn known(&self, backend: BackendId) -> Result<(), Failure> {

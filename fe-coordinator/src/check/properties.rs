@@ -107,8 +107,10 @@ impl RestoreProperties {
     /// `meta_version` that this program cannot read.
     pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut given = Given::new(given);
-        let properties = Self {
-            backup_timestamp: given.timestamp()?,
+        // Asked for first and missed last: a name that is mistyped is told as such, not as missing.
+        let timestamp = given.timestamp();
+        let mut properties = Self {
+            backup_timestamp: String::new(),
             replication_num: given.count("replication_num")?,
             reserve_replica: given.boolean("reserve_replica")?,
             reserve_dynamic_partition_enable: given.boolean("reserve_dynamic_partition_enable")?,
@@ -121,6 +123,7 @@ impl RestoreProperties {
             force_replace: given.boolean("force_replace")?,
         };
         given.none_left("restore")?;
+        properties.backup_timestamp = timestamp?;
         if properties.force_replace && !properties.atomic_restore {
             return Err(invalid(
                 "force_replace replaces a whole table: set \"atomic_restore\" = \"true\" as well, or leave it out",

@@ -44,6 +44,12 @@ pub(super) struct Message {
     pub(super) text: String,
 }
 
+impl Message {
+    fn of(error: &SqlError) -> Self {
+        Self { error: true, code: error.code, text: error.failure.message.clone() }
+    }
+}
+
 impl Session {
     /// A session of somebody who has proved who they are.
     #[must_use]
@@ -81,12 +87,25 @@ impl Session {
     /// # Errors
     /// `PermissionDenied` in the same words whether or not it exists; then 1049 "Unknown database 'd'".
     pub async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
-        self.may_see(name).await?;
-        if !self.coordinator.catalog().databases().await?.iter().any(|known| known == name) {
-            return Err(SqlError::unknown_database(name));
-        }
+        let found = self.find_database(name).await;
+        self.messages = found.as_ref().err().map(Message::of).into_iter().collect();
+        found?;
         self.database = Some(name.to_owned());
         Ok(())
+    }
+
+    async fn find_database(&self, name: &str) -> Result<(), SqlError> {
+        self.may_see(name).await?;
+        let known = self.coordinator.catalog().databases().await?;
+        if known.iter().any(|known| known == name) { Ok(()) } else { Err(SqlError::unknown_database(name)) }
+    }
+
+    /// Reads a text, whole or not at all. What is wrong with it is what SHOW WARNINGS lists next.
+    ///
+    /// # Errors
+    /// As [`parse`](super::parse()).
+    pub fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError> {
+        super::parse(text).inspect_err(|error| self.messages = vec![Message::of(error)])
     }
 
     /// Runs a statement.
@@ -145,6 +164,6 @@ fn messages(result: &Result<Answer, SqlError>) -> Vec<Message> {
             let notice = |text: &String| Message { error: false, code: 1105, text: text.clone() };
             notices.iter().take(MAX_MESSAGES).map(notice).collect()
         }
-        Err(error) => vec![Message { error: true, code: error.code, text: error.failure.message.clone() }],
+        Err(error) => vec![Message::of(error)],
     }
 }

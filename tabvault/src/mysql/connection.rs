@@ -8,8 +8,8 @@ use mysql_common::constants::{CapabilityFlags, Command};
 use mysql_common::io::ParseBuf;
 use mysql_common::packets::AuthPlugin;
 use tabvault_common::failure::{Failure, Kind};
+use tabvault_fe_coordinator::sql::Statement;
 use tabvault_fe_coordinator::sql::answer::{Answer, Rows};
-use tabvault_fe_coordinator::sql::{self, Statement};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -154,7 +154,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn query(&mut self, body: &[u8]) -> io::Result<Result<(), Refusal>> {
-        let read = text(body).and_then(|text| Ok(sql::parse(text)?));
+        let read = text(body).and_then(|text| Ok(self.sql.parse(text)?));
         match read.and_then(|statements| self.allowed(statements)) {
             Ok(statements) => self.run(&statements, Format::Text).await,
             Err(refusal) => Ok(Err(refusal)),

@@ -29,6 +29,9 @@ pub(super) trait Sql: Send {
     /// Uses another database.
     async fn use_database(&mut self, name: &str) -> Result<(), SqlError>;
 
+    /// Reads a text, whole or not at all.
+    fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError>;
+
     /// Runs a statement; dropped, it is done or not done.
     async fn run(&mut self, statement: &Statement) -> Result<Answer, SqlError>;
 }
@@ -56,6 +59,10 @@ impl Sql for Session {
 
     async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
         Session::use_database(self, name).await
+    }
+
+    fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError> {
+        Session::parse(self, text)
     }
 
     async fn run(&mut self, statement: &Statement) -> Result<Answer, SqlError> {

@@ -56,7 +56,8 @@ pub async fn run(config: &StandaloneConfig) -> Result<()> {
 #[derive(Debug)]
 pub struct Standalone {
     fe: Fe,
-    agents: Vec<AgentHandle>,
+    /// With the numbers of their directories.
+    agents: Vec<(usize, AgentHandle)>,
     _lock: DirLock,
 }
 
@@ -98,16 +99,22 @@ impl Standalone {
     ) -> std::result::Result<(), Failure> {
         for number in 1..=backends {
             let token = self.fe.agent_token().clone();
-            self.agents.push(be::start(&config.be(number, address.to_owned(), token)).await?);
+            let agent = be::start(&config.be(number, address.to_owned(), token)).await?;
+            if self.fe.coordinator().agents().was_decommissioned(agent.status().agent).await? {
+                let dir = config.data.join(format!("be{number}"));
+                tracing::info!(dir = %dir.display(), "backend was decommissioned: its directory may be deleted");
+                agent.shutdown().await;
+            } else {
+                self.agents.push((number, agent));
+            }
         }
-        let attached = async { join_all(self.agents.iter().map(AgentHandle::wait_attached)).await };
+        let attached = async { join_all(self.agents.iter().map(|(_, agent)| agent.wait_attached())).await };
         if let Ok(attached) = tokio::time::timeout(ATTACH_WITHIN, attached).await {
             return attached.into_iter().collect();
         }
-        let missing =
-            self.agents.iter().map(AgentHandle::status).enumerate().find(|(_, status)| status.attached_to.is_none());
-        let told =
-            missing.map_or_else(String::new, |(index, status)| format!("be{}: {}", index + 1, be::told(&status)));
+        let mut statuses = self.agents.iter().map(|(number, agent)| (number, agent.status()));
+        let missing = statuses.find(|(_, status)| status.attached_to.is_none());
+        let told = missing.map_or_else(String::new, |(number, status)| format!("be{number}: {}", be::told(&status)));
         let message = format!("agents did not attach to {address} within {} seconds: {told}", ATTACH_WITHIN.as_secs());
         Err(Failure::transient(Kind::TimedOut, message))
     }
@@ -137,7 +144,7 @@ impl Standalone {
 
     /// Stops the agents, then the coordinator. Jobs go on at the next start.
     pub async fn shutdown(self) {
-        join_all(self.agents.into_iter().map(AgentHandle::shutdown)).await;
+        join_all(self.agents.into_iter().map(|(_, agent)| agent.shutdown())).await;
         self.fe.shutdown().await;
     }
 }
@@ -156,7 +163,8 @@ fn count(data: &Path, wanted: Option<usize>) -> std::result::Result<usize, Failu
         None => Ok(there),
         Some(wanted) if wanted < there => {
             let message = format!(
-                "--backends {wanted}: {} has {there} backends, whose tablets would be missing: give at least {there}",
+                "--backends {wanted}: {} has {there} backends, whose tablets would be missing: give at least {there}, or \
+                 decommission a backend and delete its directory",
                 data.display()
             );
             Err(Failure::fatal(Kind::FailedPrecondition, message))
@@ -194,7 +202,7 @@ mod tests {
         let refusal = count(data.path(), Some(3)).unwrap_err();
         assert_eq!(refusal.kind, Kind::FailedPrecondition);
         assert!(refusal.message.contains("has 4 backends"), "{refusal}");
-        assert!(refusal.message.ends_with("give at least 4"), "{refusal}");
+        assert!(refusal.message.contains("give at least 4"), "{refusal}");
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Sql for Session {
         Ok(())
     }
 
+    fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError> {
+        tabvault_fe_coordinator::sql::parse(text)
+    }
+
     async fn run(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
         let does = format!("{statement:?}");
         let seen = self.seen.clone();

@@ -33,9 +33,9 @@ fn what_is_shown_of_tasks_is_bounded_and_followed_by_the_whole_job() {
     assert!(rate > 0 && eta == 270_000_u64.div_ceil(rate), "{rate} {eta}");
     let row = cells::backups(&[view]).rows.remove(0);
     let progress = row[10].clone().unwrap_or_default();
-    let end = format!(", all: 30000/300000 bytes, {rate} bytes/s, {eta}s left]");
+    let end = format!(", [all: 30000/300000 bytes, {rate} bytes/s, {eta}s left]");
     assert!(progress.ends_with(&end), "{progress}");
-    assert!(progress.starts_with("[1: 100/1000, "), "{progress}");
+    assert!(progress.starts_with("[1: 100/1000], "), "{progress}");
 }
 
 #[test]
