@@ -27,6 +27,7 @@ use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::Epoch;
 use tabvault_common::view::BrokerView;
+use tokio::sync::Notify;
 
 use crate::repository::check_name;
 use crate::store::{Committed, JobStore, MAX_OPERATIONS, Transaction};
@@ -89,6 +90,8 @@ pub struct Brokers {
     connection: Connection,
     clock: Arc<dyn Clock>,
     pulses: Mutex<HashMap<Record, Pulse>>,
+    /// Rung when a process is added, so that it is asked at once.
+    added: Notify,
 }
 
 impl std::fmt::Debug for Brokers {
@@ -101,10 +104,10 @@ impl std::fmt::Debug for Brokers {
 impl Brokers {
     /// The brokers in `store`, for the leadership `epoch`, talked to by `connection`: over TLS if that has a CA.
     pub fn new(store: Arc<dyn JobStore>, epoch: Epoch, connection: Connection, clock: Arc<dyn Clock>) -> Self {
-        Self { store, epoch, connection, clock, pulses: Mutex::default() }
+        Self { store, epoch, connection, clock, pulses: Mutex::default(), added: Notify::new() }
     }
 
-    /// Makes processes known under `name`. They are not contacted.
+    /// Makes processes known under `name`. [`Brokers::watch`] asks them next whether they live.
     ///
     /// # Errors
     /// `InvalidArgument` for a wrong name or address; `AlreadyExists` when one is known under the name; else what the
@@ -129,7 +132,10 @@ impl Brokers {
             change.put.push((key, bytes.into()));
         }
         match self.store.commit(self.epoch, change).await? {
-            Committed::Done => Ok(()),
+            Committed::Done => {
+                self.added.notify_one();
+                Ok(())
+            }
             Committed::Conflict { key } => Err(known_already(&key)),
         }
     }
@@ -210,13 +216,16 @@ impl Brokers {
         Ok(())
     }
 
-    /// Asks all processes now and then after every `interval`. Never returns; drop it to stop.
+    /// Asks all processes now, after every `interval`, and when one is added. Never returns; drop it to stop.
     pub async fn watch(self: Arc<Self>, interval: Duration) {
         loop {
             if let Err(failure) = self.heartbeat().await {
                 tracing::warn!(error = %failure, "ask brokers whether they live");
             }
-            self.clock.sleep(interval).await;
+            tokio::select! {
+                () = self.clock.sleep(interval) => {}
+                () = self.added.notified() => {}
+            }
         }
     }
 

@@ -123,3 +123,25 @@ async fn a_heartbeat_tells_the_living_from_the_dead() {
     assert_eq!((back.alive, back.last_start_time, back.error), (true, Some(NOW.after(Duration::from_secs(10))), None));
     again.stop().await;
 }
+
+#[tokio::test]
+async fn a_broker_that_is_added_is_asked_at_once() {
+    let cluster = Cluster::new().await;
+    let brokers = cluster.brokers.clone();
+    let living = Living::start(0).await;
+    let alive = async |name: &str| {
+        let shown = async || brokers.list().await.unwrap().into_iter().any(|view| view.name == name && view.alive);
+        while !shown().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let soon = async |name: &str| tokio::time::timeout(Duration::from_secs(30), alive(name)).await.unwrap();
+    brokers.add("a", &[at(living.port)]).await.unwrap();
+    // The clock stands still: after the first, no heartbeat is due.
+    let watch = tokio::spawn(brokers.clone().watch(Duration::from_secs(60)));
+    soon("a").await;
+    brokers.add("b", &[at(living.port)]).await.unwrap();
+    soon("b").await;
+    watch.abort();
+    living.stop().await;
+}
