@@ -24,9 +24,11 @@ use uuid::Uuid;
 
 use crate::failure::{Failure, Kind};
 
+mod bulk;
 mod lock;
 mod space;
 
+pub use bulk::BulkWriter;
 pub use lock::{DirLock, lock_dir};
 pub use space::{Space, free_space, same_filesystem};
 

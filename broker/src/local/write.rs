@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::io::Errno;
+use tabvault_common::durable::BulkWriter;
 use tabvault_common::failure::{Failure, Kind};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ const PARENT_ATTEMPTS: u32 = 16;
 pub(super) struct Staged {
     root: PathBuf,
     path: PathBuf,
-    file: File,
+    bulk: BulkWriter,
 }
 
 impl Staged {
@@ -42,22 +43,22 @@ impl Staged {
             sweep_sometimes(&dir, &path);
         }
         let file = made.map_err(|error| failure("create", &path, &error))?;
-        Ok(Self { root: root.to_owned(), path, file })
+        Ok(Self { root: root.to_owned(), path, bulk: BulkWriter::new(file) })
     }
 
     pub(super) fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.file.write_all(data).map_err(|error| failure("write", &self.path, &error))
+        self.bulk.write(data).map_err(|error| failure("write", &self.path, &error))
     }
 
     /// Gives the file its name, taking it away from what had it.
-    pub(super) fn replace(self, to: &Path) -> Result<()> {
+    pub(super) fn replace(mut self, to: &Path) -> Result<()> {
         self.sync()?;
         with_parent(to, || rename_raw(&self.path, to)).map_err(|error| failure("rename to", to, &error))?;
         sync_up(to, &self.root)
     }
 
     /// Gives the file its name unless something has it.
-    pub(super) fn create(self, to: &Path) -> Result<Created> {
+    pub(super) fn create(mut self, to: &Path) -> Result<Created> {
         self.sync()?;
         let created = match with_parent(to, || link_raw(&self.path, to)) {
             Ok(()) => Created::New,
@@ -82,8 +83,8 @@ impl Staged {
         Ok(created)
     }
 
-    fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|error| failure("sync", &self.path, &error))
+    fn sync(&mut self) -> Result<()> {
+        self.bulk.sync().map_err(|error| failure("sync", &self.path, &error))
     }
 }
 
