@@ -2,14 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 use tabvault_common::digest::{Digest, Hasher};
 use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::layout;
 use tokio_util::sync::CancellationToken;
-use walkdir::WalkDir;
 
 use crate::store::Result;
 
@@ -25,34 +27,73 @@ pub(crate) struct LocalFile {
     pub(crate) size: u64,
 }
 
+/// What something below a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
 /// The regular files below `dir`, by ascending bytes of their paths. A directory that is not there has none.
 pub(crate) fn walk(dir: &Path) -> Result<Vec<LocalFile>> {
     let mut files = Vec::new();
-    for entry in WalkDir::new(dir).min_depth(1) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() == 0 && is_not_found(&error) => return Ok(files),
-            Err(error) => return Err(Failure::io(format_args!("list {}", dir.display()), &error.into())),
-        };
-        if !entry.file_type().is_file() {
-            continue;
+    each_below(dir, &mut |path, entry| {
+        if let Entry::File(size) = entry {
+            files.push(LocalFile { path: path.to_owned(), size });
         }
-        let relative = entry.path().strip_prefix(dir).ok().and_then(Path::to_str);
-        let Some(path) = relative else {
-            let message = format!("list {}: the name {} is not UTF-8", dir.display(), entry.path().display());
-            return Err(Failure::fatal(Kind::InvalidArgument, message));
-        };
-        let metadata = entry
-            .metadata()
-            .map_err(|error| Failure::io(format_args!("look at {}", entry.path().display()), &error.into()))?;
-        files.push(LocalFile { path: path.to_owned(), size: metadata.len() });
-    }
+        Ok(())
+    })?;
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
 
-fn is_not_found(error: &walkdir::Error) -> bool {
-    error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+/// Shows `see` everything below `dir`, in no particular order, by its path relative to `dir`. A directory that is not
+/// there has nothing in it.
+///
+/// Names are looked up in their directory's handle: in tablets of many small files, walking down from the root for each
+/// of them is most of the work.
+pub(crate) fn each_below(dir: &Path, see: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()> {
+    match openat(CWD, dir, DIRECTORY, Mode::empty()) {
+        Ok(handle) => descend(&handle, dir, "", see),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(Failure::io(format_args!("list {}", dir.display()), &error.into())),
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn descend(handle: &OwnedFd, dir: &Path, prefix: &str, see: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()> {
+    let failed =
+        |path: &str, error: Errno| Failure::io(format_args!("look at {}", dir.join(path).display()), &error.into());
+    for entry in Dir::read_from(handle).map_err(|error| failed(prefix, error))? {
+        let entry = entry.map_err(|error| failed(prefix, error))?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(text) = name.to_str() else {
+            let name = name.to_string_lossy();
+            let message = format!("list {}: the name {prefix}{name} is not UTF-8", dir.display());
+            return Err(Failure::fatal(Kind::InvalidArgument, message));
+        };
+        let path = format!("{prefix}{text}");
+        let stat = statat(handle, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| failed(&path, error))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => see(&path, Entry::File(u64::try_from(stat.st_size).unwrap_or(0)))?,
+            FileType::Directory => {
+                see(&path, Entry::Directory)?;
+                let below = openat(handle, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+                    .map_err(|error| failed(&path, error))?;
+                descend(&below, dir, &format!("{path}/"), see)?;
+            }
+            _ => see(&path, Entry::Other)?,
+        }
+    }
+    Ok(())
 }
 
 /// The digest of the file at `path`, unless `stop` says that nobody wants it any more.
@@ -77,14 +118,29 @@ pub(crate) fn digest(path: &Path, stop: &CancellationToken) -> Result<Digest> {
 /// # Errors
 /// `InvalidArgument` if the name would lead out of `dir`.
 pub(crate) fn place(dir: &Path, path: &str) -> Result<PathBuf> {
-    if let Some(why) = layout::refuse_file_path(path) {
-        return Err(Failure::fatal(Kind::InvalidArgument, format!("file path {path:?} is refused: {why}")));
+    Places::default().place(dir, path)
+}
+
+/// As [`place`], for many files: a directory that was made last is not made again.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    made: Option<PathBuf>,
+}
+
+impl Places {
+    pub(crate) fn place(&mut self, dir: &Path, path: &str) -> Result<PathBuf> {
+        if let Some(why) = layout::refuse_file_path(path) {
+            return Err(Failure::fatal(Kind::InvalidArgument, format!("file path {path:?} is refused: {why}")));
+        }
+        let place = dir.join(path);
+        if let Some(parent) = place.parent()
+            && self.made.as_deref() != Some(parent)
+        {
+            make_dir(parent)?;
+            self.made = Some(parent.to_owned());
+        }
+        Ok(place)
     }
-    let place = dir.join(path);
-    if let Some(parent) = place.parent() {
-        make_dir(parent)?;
-    }
-    Ok(place)
 }
 
 /// Makes a directory and what is missing above it; not synced.
@@ -125,6 +181,18 @@ mod tests {
         }
         let paths: Vec<String> = walk(dir.path()).unwrap().into_iter().map(|file| file.path).collect();
         assert_eq!(paths, ["a.x", "a/b/c", "a/z", "b"]);
+        std::os::unix::fs::symlink("b", dir.path().join("link")).unwrap();
+        let mut others = Vec::new();
+        each_below(dir.path(), &mut |path, entry| {
+            if !matches!(entry, Entry::File(_)) {
+                others.push((path.to_owned(), entry));
+            }
+            Ok(())
+        })
+        .unwrap();
+        others.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let expected = [("a", Entry::Directory), ("a/b", Entry::Directory), ("link", Entry::Other)];
+        assert_eq!(others, expected.map(|(path, entry)| (path.to_owned(), entry)));
         assert_eq!(walk(&dir.path().join("nothing")).unwrap(), []);
     }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabvault_be_agent::load::LoadStore;
-use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::conformance::{self, Fixture};
 use tabvault_be_agent::store::file::FileTabletStore;
+use tabvault_be_agent::store::{PinnedContent, TabletStore};
 use tabvault_common::failure::Kind;
 use tabvault_common::ids::{JobUuid, TabletId, Version};
 use tabvault_common::task::{JobEnd, TabletVersion};
@@ -142,7 +142,7 @@ async fn a_snapshot_that_lacks_or_has_too_much_is_named_and_refused() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 7] = [
         ("`index.jsonl` is missing", |dir| fs::remove_file(dir.join("index.jsonl")).unwrap()),
-        ("`files/2-1` cannot be read", |dir| fs::remove_file(dir.join("files/2-1")).unwrap()),
+        ("`files/2-1` is missing", |dir| fs::remove_file(dir.join("files/2-1")).unwrap()),
         ("`files/2-2` has 5 bytes, its index says 3", |dir| {
             fs::remove_file(dir.join("files/2-2")).unwrap();
             fs::write(dir.join("files/2-2"), "three").unwrap();
@@ -171,6 +171,31 @@ async fn a_snapshot_that_lacks_or_has_too_much_is_named_and_refused() {
     let download = dir.path().join("download/whole");
     let mapping = snapshot(&store, 1, 2, 5, &download).await;
     store.adopt(job, &mapping, &download).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_adoption_that_died_with_the_files_in_its_hands_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = tempfile::tempdir().unwrap();
+    fs::write(source.path().join("a"), "one").unwrap();
+    let store = open(dir.path()).await;
+    store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
+    let (job, download) = (JobUuid::random(), dir.path().join("download/1"));
+    let mapping = snapshot(&store, 1, 2, 5, &download).await;
+    create(&store, job, 5).await;
+    drop(store);
+    // Its files have moved and its index is half there; the header, which commits, is not written.
+    let taken = dir.path().join(format!("data/5/2-{job}"));
+    fs::create_dir_all(&taken).unwrap();
+    fs::rename(download.join("files"), taken.join("files")).unwrap();
+    fs::write(dir.path().join("data/5/2.jsonl"), "{").unwrap();
+
+    let store = open(dir.path()).await;
+    store.adopt(job, &mapping, &download).await.unwrap();
+    store.settle(job, JobEnd::Published).await.unwrap();
+    let pinned = store.pin(at(5, 2)).await.unwrap();
+    let PinnedContent::File(path) = &pinned.files[0].content else { panic!("{:?}", pinned.files) };
+    assert_eq!(fs::read_to_string(path).unwrap(), "one");
 }
 
 #[tokio::test]

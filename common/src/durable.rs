@@ -25,10 +25,12 @@ use uuid::Uuid;
 use crate::failure::{Failure, Kind};
 
 mod bulk;
+mod directories;
 mod lock;
 mod space;
 
 pub use bulk::BulkWriter;
+pub use directories::Directories;
 pub use lock::{DirLock, lock_dir};
 pub use space::{Space, free_space, same_filesystem};
 
@@ -102,7 +104,11 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
 /// [`Kind::AlreadyExists`] if `dst` is taken; [`Kind::Unsupported`] if the two are not on one filesystem: data is never
 /// copied instead.
 pub fn hard_link(src: &Path, dst: &Path) -> Result<(), Failure> {
-    hard_link_raw(src, dst).map_err(|error| {
+    explain_link(src, dst, hard_link_raw(src, dst))
+}
+
+fn explain_link(src: &Path, dst: &Path, linked: io::Result<()>) -> Result<(), Failure> {
+    linked.map_err(|error| {
         let (src, dst) = (src.display(), dst.display());
         if error.kind() == io::ErrorKind::CrossesDevices {
             let message = format!("link {src} to {dst}: they must be on one filesystem and are not");

@@ -259,10 +259,10 @@ impl TabletStore for FileTabletStore {
     async fn adopt(&self, job: JobUuid, mapping: &TabletMapping, directory: &Path) -> Result<()> {
         let tablet = self.inner.tablet(mapping.target)?;
         let change = tablet.change.clone().lock_owned().await;
-        let (inner, mapping, directory) = (self.inner.clone(), mapping.clone(), directory.to_owned());
+        let (mapping, directory) = (mapping.clone(), directory.to_owned());
         blocking(move |_| {
             let _change = change;
-            adopt::adopt(&tablet, inner.root(&tablet)?, job, &mapping, &directory)
+            adopt::adopt(&tablet, job, &mapping, &directory)
         })
         .await
     }

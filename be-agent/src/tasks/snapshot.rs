@@ -8,25 +8,30 @@
 //! Nothing is synced: a snapshot need not outlive the machine. What a crash leaves under a temporary name goes with
 //! the job.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use tabvault_common::durable;
+use futures::{StreamExt, stream};
+use tabvault_common::durable::{self, Directories};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::TabletId;
 use tabvault_common::task::{MakeSnapshot, TabletTotals, TabletVersion, TaskResult};
 use uuid::Uuid;
 
 use crate::context::TaskContext;
-use crate::files;
+use crate::files::{self, Places};
 use crate::store::{PinnedContent, PinnedTablet, Result};
+
+/// Tablets that are linked at once: the file system does it for several directories side by side.
+const AT_ONCE: usize = 4;
 
 pub(super) async fn run(context: &TaskContext, task: MakeSnapshot) -> Result<TaskResult> {
     let (mut tablets, mut failed) = (Vec::new(), Vec::new());
-    for at in task.tablets {
-        match snapshot(context, at).await {
+    let each = task.tablets.into_iter().map(|at| async move { (at.tablet, snapshot(context, at).await) });
+    let mut each = stream::iter(each).buffered(AT_ONCE);
+    while let Some((tablet, made)) = each.next().await {
+        match made {
             Ok(totals) => {
                 context.progress.add_total(totals.bytes);
                 context.progress.add_done(totals.bytes);
@@ -36,7 +41,7 @@ pub(super) async fn run(context: &TaskContext, task: MakeSnapshot) -> Result<Tas
             Err(failure) if matches!(failure.kind, Kind::Unsupported | Kind::NoSpace | Kind::Cancelled) => {
                 return Err(failure);
             }
-            Err(failure) => failed.push((at.tablet, failure)),
+            Err(failure) => failed.push((tablet, failure)),
         }
     }
     Ok(TaskResult::Snapshotted { tablets, failed })
@@ -83,11 +88,13 @@ fn link_all(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
 }
 
 fn fill(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
+    let (mut places, mut directories) = (Places::default(), Directories::default());
     for file in &pinned.files {
-        let place = files::place(dir, &file.path)?;
+        let place = places.place(dir, &file.path)?;
         match &file.content {
-            PinnedContent::File(from) => durable::hard_link(from, &place)?,
-            PinnedContent::Generated(bytes) => File::create_new(&place)
+            PinnedContent::File(from) => directories.link(from, &place)?,
+            PinnedContent::Generated(bytes) => directories
+                .create_new(&place)
                 .and_then(|mut file| file.write_all(bytes))
                 .map_err(|error| Failure::io(format_args!("write {}", place.display()), &error))?,
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use tabvault_broker::storage::Storage;
 use tabvault_common::repo::FORMAT_VERSION;
-use tabvault_common::repo::manifest::{EncodedManifest, FileLocation, ManifestHeader, ManifestTablet, ManifestWriter};
+use tabvault_common::repo::manifest::{EncodedManifest, ManifestHeader, ManifestTablet, ManifestWriter};
 use tabvault_common::task::{TaskResult, Upload};
 
 use crate::context::TaskContext;
@@ -57,11 +57,11 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     let (journal, finished) = context.blocking(move || shared.journals.open(key.job, key.task)).await?;
     let mut names = finished.names.get(&key.attempt).copied().unwrap_or(0);
     let mut sent = sent::still_there(context, &storage, &plan, finished).await?;
-    context.progress.add_done(sent.bytes());
+    context.progress.add_done(sent.bytes(&plan));
 
     let job = Job { context: context.clone(), task, storage, journal: Arc::new(journal), plan };
     let (mut small, mut large) = (Vec::new(), Vec::new());
-    for file in sent.missing(&job.plan) {
+    for file in sent.missing() {
         if packs::takes(&job, job.plan.files[file].size) {
             small.push(file);
         } else {
@@ -94,27 +94,29 @@ async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
             partition: task.partition.clone(),
             compression: task.compression,
         })?;
-        let (mut files, packs) = sent.into_parts()?;
         let mut declared = HashSet::new();
+        let mut places = 0..plan.files.len();
         for (index, tablet) in task.tablets.iter().enumerate() {
-            let own: Vec<_> = files.by_ref().take(plan.count_of(index)).collect();
-            for file in &own {
-                if let FileLocation::Pack { pack, .. } = &file.at
-                    && declared.insert(pack.clone())
-                    && let Some(pack) = packs.get(pack)
+            let own = places.start..places.start + plan.count_of(index);
+            places.start = own.end;
+            for place in own.clone() {
+                if let Some(pack) = sent.pack(place)
+                    && declared.insert(pack.path.as_str())
                 {
                     manifest.pack(pack)?;
                 }
             }
-            let header = ManifestTablet {
+            manifest.tablet(&ManifestTablet {
                 identity: tablet.identity.clone(),
                 index: tablet.index.clone(),
                 position: tablet.position,
                 schema_hash: tablet.schema_hash,
-                files: 0,
-                bytes: 0,
-            };
-            manifest.whole_tablet(header, own)?;
+                files: own.len() as u64,
+                bytes: plan.files[own.clone()].iter().map(|file| file.size).sum(),
+            })?;
+            for place in own {
+                manifest.file(&sent.describe(&plan, place)?)?;
+            }
         }
         manifest.finish()
     });

@@ -124,11 +124,11 @@ mod tests {
     fn all_arrive(dir: &Path) {
         for length in [0, 1, BLOCK, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER + BLOCK + 17] {
             let content: Vec<u8> = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
-            for piece in [content.len().max(1), 1_000_003] {
-                let path = dir.join("file");
-                let mut sink = BulkWriter::new(File::create(&path).unwrap());
-                content.chunks(piece).for_each(|piece| sink.write(piece).unwrap());
-                sink.sync().unwrap();
+            for piece in [content.len() + 1, 1_000_003] {
+                let path = dir.join(format!("{length}-{piece}"));
+                let mut bulk = BulkWriter::new(File::create_new(&path).unwrap());
+                content.chunks(piece).for_each(|piece| bulk.write(piece).unwrap());
+                bulk.sync().unwrap();
                 assert!(fs::read(&path).unwrap() == content, "{length} bytes in pieces of {piece}");
             }
         }

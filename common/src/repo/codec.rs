@@ -1,15 +1,13 @@
 //! How a file's bytes are stored: verbatim, or as one standard zstd frame.
 //!
 //! # Overview
-//! Small files are [`encode_block`]ed in memory. Large ones go through a [`StreamEncoder`] and come back through a
+//! Small files go through a [`BlockEncoder`] and a [`BlockDecoder`] in memory. Large ones go through a [`StreamEncoder`] and come back through a
 //! [`StreamDecoder`], a piece at a time.
 //!
 //! # Consistency
 //! Nothing is believed: plain and stored sizes and digests are checked, output is bounded by the expected size, and a
 //! frame that asks for a large window is refused. Stored bytes are exactly one frame, so that the `zstd` command reads
 //! them.
-
-use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,80 +62,124 @@ pub struct Block<'a> {
     /// What describes it.
     pub sums: Sums,
     /// What is stored: the plain bytes themselves where compressing them does not make them fewer.
-    pub stored: Cow<'a, [u8]>,
+    pub stored: &'a [u8],
 }
 
-/// Makes a small file ready to be stored. Deterministic.
-#[must_use]
-pub fn encode_block(plain: &[u8], compression: Compression) -> Block<'_> {
-    let digest = Digest::of(plain);
-    let size = plain.len() as u64;
-    let (codec, stored) = match compressed(plain, compression) {
-        Some(frame) => (Codec::Zstd, Cow::Owned(frame)),
-        None => (Codec::None, Cow::Borrowed(plain)),
-    };
-    let stored_digest = if codec == Codec::None { digest } else { Digest::of(&stored) };
-    Block { sums: Sums { size, digest, stored_size: stored.len() as u64, stored_digest, codec }, stored }
+/// Makes small files ready to be stored, one after another. Keeps the compressor's tables: for a small file making them
+/// takes longer than compressing. Deterministic, whatever came before.
+pub struct BlockEncoder {
+    /// `None` for verbatim; zstd that cannot be prepared also stores verbatim, which is right, too.
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+    frame: Vec<u8>,
 }
 
-/// A frame that is shorter than `plain`; `None` if there is none or zstd cannot make it, where verbatim is right, too.
-fn compressed(plain: &[u8], compression: Compression) -> Option<Vec<u8>> {
-    let level = compression.level()?;
-    let mut frame = vec![0; plain.len().checked_sub(1)?];
-    // A buffer one byte short of the plain bytes: what does not shrink does not fit.
-    let length = zstd::bulk::compress_to_buffer(plain, &mut frame[..], level).ok()?;
-    frame.truncate(length);
-    frame.shrink_to_fit();
-    Some(frame)
-}
-
-/// The plain bytes of a small file. Allocates no more than `expected_size` for them, whatever the frame says.
-///
-/// # Errors
-/// [`Kind::Corrupt`] if `stored` is no frame of exactly `expected_size` bytes. Digests are the caller's to compare, see
-/// [`decode_verified`].
-pub fn decode_block(codec: Codec, stored: &[u8], expected_size: u64) -> Result<Vec<u8>, Failure> {
-    let wrong = |what: String| Failure::fatal(Kind::Corrupt, what);
-    if expected_size > layout::PACK_MAX {
-        return Err(wrong(format!("{expected_size} bytes are too many for a small file")));
+impl std::fmt::Debug for BlockEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockEncoder").field("compresses", &self.compressor.is_some()).finish_non_exhaustive()
     }
-    let plain = match codec {
-        Codec::None if stored.len() as u64 == expected_size => stored.to_vec(),
-        Codec::None => {
-            return Err(wrong(format!("it has {} bytes instead of {expected_size}", stored.len())));
+}
+
+impl BlockEncoder {
+    /// An encoder that tries as hard as `compression` says.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        let compressor = compression.level().and_then(|level| zstd::bulk::Compressor::new(level).ok());
+        Self { compressor, frame: Vec::new() }
+    }
+
+    /// Makes a file ready to be stored.
+    #[must_use]
+    pub fn encode<'a>(&'a mut self, plain: &'a [u8]) -> Block<'a> {
+        let digest = Digest::of(plain);
+        let size = plain.len() as u64;
+        let (codec, stored) = match self.compressed(plain) {
+            Some(frame) => (Codec::Zstd, frame),
+            None => (Codec::None, plain),
+        };
+        let stored_digest = if codec == Codec::None { digest } else { Digest::of(stored) };
+        Block { sums: Sums { size, digest, stored_size: stored.len() as u64, stored_digest, codec }, stored }
+    }
+
+    /// A frame that is shorter than `plain`, if there is one.
+    fn compressed(&mut self, plain: &[u8]) -> Option<&[u8]> {
+        let compressor = self.compressor.as_mut()?;
+        // A buffer one byte short of the plain bytes: what does not shrink does not fit.
+        let room = plain.len().checked_sub(1)?;
+        if self.frame.len() < room {
+            self.frame.resize(room, 0);
         }
-        Codec::Zstd => {
-            one_frame(stored).map_err(wrong)?;
-            let capacity = usize::try_from(expected_size).map_err(|error| wrong(error.to_string()))?;
-            let mut plain = vec![0; capacity];
-            let length = zstd::bulk::decompress_to_buffer(stored, &mut plain[..]).map_err(|error| {
-                wrong(format!("its zstd frame does not decode into {expected_size} bytes: {error}"))
-            })?;
-            plain.truncate(length);
-            plain
+        let length = compressor.compress_to_buffer(plain, &mut self.frame[..room]).ok()?;
+        self.frame.get(..length)
+    }
+}
+
+/// Brings small files back, one after another, and keeps zstd's tables in between.
+#[derive(Default)]
+pub struct BlockDecoder {
+    /// Made for the first frame.
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    plain: Vec<u8>,
+}
+
+impl std::fmt::Debug for BlockDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockDecoder").finish_non_exhaustive()
+    }
+}
+
+impl BlockDecoder {
+    /// The plain bytes of a small file, checked against all of `sums`. Allocates no more than `sums.size` for them,
+    /// whatever the frame says.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] if anything differs; the caller puts the object's name before the message.
+    pub fn decode<'a>(&'a mut self, stored: &'a [u8], sums: &Sums) -> Result<&'a [u8], Failure> {
+        let differs = |what: &str| wrong(format!("the digest of its {what} bytes differs"));
+        if Digest::of(stored) != sums.stored_digest {
+            return Err(differs("stored"));
         }
-    };
-    if plain.len() as u64 == expected_size {
-        Ok(plain)
-    } else {
-        Err(wrong(format!("it decodes into {} bytes instead of {expected_size}", plain.len())))
+        let plain = self.plain(sums.codec, stored, sums.size)?;
+        // Verbatim, these are the bytes that were just compared.
+        let known = sums.codec == Codec::None && sums.digest == sums.stored_digest;
+        if known || Digest::of(plain) == sums.digest { Ok(plain) } else { Err(differs("plain")) }
+    }
+
+    /// The plain bytes, whatever their digest.
+    fn plain<'a>(&'a mut self, codec: Codec, stored: &'a [u8], size: u64) -> Result<&'a [u8], Failure> {
+        if size > layout::PACK_MAX {
+            return Err(wrong(format!("{size} bytes are too many for a small file")));
+        }
+        let differs = |found: usize| wrong(format!("it has {found} bytes instead of {size}"));
+        match codec {
+            Codec::None if stored.len() as u64 == size => Ok(stored),
+            Codec::None => Err(differs(stored.len())),
+            Codec::Zstd => {
+                one_frame(stored).map_err(wrong)?;
+                let room = usize::try_from(size).map_err(|error| wrong(error.to_string()))?;
+                if self.plain.len() < room {
+                    self.plain.resize(room, 0);
+                }
+                let decompressor = match &mut self.decompressor {
+                    Some(decompressor) => decompressor,
+                    None => self
+                        .decompressor
+                        .insert(zstd::bulk::Decompressor::new().map_err(|error| Failure::io("prepare zstd", &error))?),
+                };
+                let length = decompressor
+                    .decompress_to_buffer(stored, &mut self.plain[..room])
+                    .map_err(|error| wrong(format!("its zstd frame does not decode into {size} bytes: {error}")))?;
+                if length == room { Ok(&self.plain[..room]) } else { Err(differs(length)) }
+            }
+        }
     }
 }
 
-/// The plain bytes of a small file, checked against all of `sums`.
-///
-/// # Errors
-/// [`Kind::Corrupt`] if anything differs; the caller puts the object's name before the message.
-pub fn decode_verified(stored: &[u8], sums: &Sums) -> Result<Vec<u8>, Failure> {
-    let differs = |what: &str| Failure::fatal(Kind::Corrupt, format!("the digest of its {what} bytes differs"));
-    if Digest::of(stored) != sums.stored_digest {
-        return Err(differs("stored"));
-    }
-    let plain = decode_block(sums.codec, stored, sums.size)?;
-    if Digest::of(&plain) == sums.digest { Ok(plain) } else { Err(differs("plain")) }
+fn wrong(what: String) -> Failure {
+    Failure::fatal(Kind::Corrupt, what)
 }
 
-/// Whether a large file whose first bytes are `sample` (64 KiB say enough) will shrink enough to be worth the work.
+/// Whether a large file of which `sample` is a part will shrink enough to be worth the work. 64 KiB from several places
+/// say enough: what begins with a compressed image may go on as text.
 #[must_use]
 pub fn is_worth_compressing(sample: &[u8], compression: Compression) -> bool {
     if compression.level().is_none() || sample.is_empty() {

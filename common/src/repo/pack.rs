@@ -19,7 +19,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{self, Codec, Sums};
+use super::codec::{BlockDecoder, Codec, Sums};
 use super::manifest::ManifestPack;
 use super::{METADATA_LEVEL, check_digest, corrupt, layout, misuse};
 use crate::digest::Digest;
@@ -92,7 +92,12 @@ impl PackBuilder {
     #[must_use]
     pub fn new(target: u64, max: u64) -> Self {
         let max = max.min(layout::PACK_MAX);
-        Self { target: target.min(max), max, bytes: MAGIC.to_vec(), entries: Vec::new() }
+        let target = target.min(max);
+        // All that it usually takes: growing would copy it again and again. What is not used costs no memory.
+        let room = target.saturating_add(layout::PACK_THRESHOLD).min(max);
+        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        bytes.extend_from_slice(MAGIC);
+        Self { target, max, bytes, entries: Vec::new() }
     }
 
     /// Whether nothing is in it.
@@ -213,8 +218,9 @@ pub fn verify(path: &str, bytes: &[u8], digest: &Digest) -> Result<Vec<PackEntry
     let Trailer::Entries(entries) = read_trailer(path, bytes, bytes.len() as u64)? else {
         return Err(corrupt(path, "it is cut off"));
     };
+    let mut decoder = BlockDecoder::default();
     for entry in &entries {
-        read_entry(path, bytes, entry)?;
+        decode_entry(path, bytes, entry, &mut decoder)?;
     }
     Ok(entries)
 }
@@ -224,11 +230,21 @@ pub fn verify(path: &str, bytes: &[u8], digest: &Digest) -> Result<Vec<PackEntry
 /// # Errors
 /// [`crate::failure::Kind::Corrupt`] with `path`.
 pub fn read_entry(path: &str, bytes: &[u8], entry: &PackEntry) -> Result<Vec<u8>, Failure> {
+    decode_entry(path, bytes, entry, &mut BlockDecoder::default()).map(<[u8]>::to_vec)
+}
+
+fn decode_entry<'a>(
+    path: &str,
+    bytes: &'a [u8],
+    entry: &PackEntry,
+    decoder: &'a mut BlockDecoder,
+) -> Result<&'a [u8], Failure> {
     let range = usize::try_from(entry.offset).ok().zip(usize::try_from(entry.stored_size).ok());
     let stored = range
         .and_then(|(start, length)| bytes.get(start..start.checked_add(length)?))
         .ok_or_else(|| corrupt(path, format_args!("it ends before its entry at {}", entry.offset)))?;
-    codec::decode_verified(stored, &entry.sums())
+    decoder
+        .decode(stored, &entry.sums())
         .map_err(|failure| failure.context(format_args!("{path} is damaged: entry at {}", entry.offset)))
 }
 

@@ -3,7 +3,7 @@ use tabvault_common::compression::Compression;
 use tabvault_common::digest::Digest;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::codec::{
-    Codec, StreamDecoder, StreamEncoder, Sums, decode_block, decode_verified, encode_block, is_worth_compressing,
+    BlockDecoder, BlockEncoder, Codec, StreamDecoder, StreamEncoder, Sums, is_worth_compressing,
 };
 use tabvault_common::repo::layout;
 
@@ -37,11 +37,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_small_file_comes_back(plain in any_plain(5000), compression in any_compression()) {
-        let block = encode_block(&plain, compression);
-        prop_assert!(block.stored.len() <= plain.len());
-        prop_assert_eq!(block.sums.refuse(), None);
-        prop_assert_eq!(decode_verified(&block.stored, &block.sums).unwrap(), plain);
+    fn small_files_come_back(
+        files in proptest::collection::vec(any_plain(5000), 1..4),
+        compression in any_compression(),
+    ) {
+        let (mut encoder, mut decoder) = (BlockEncoder::new(compression), BlockDecoder::default());
+        for plain in &files {
+            let block = encoder.encode(plain);
+            prop_assert!(block.stored.len() <= plain.len());
+            prop_assert_eq!(block.sums.refuse(), None);
+            prop_assert_eq!(decoder.decode(block.stored, &block.sums).unwrap(), plain);
+            // What came before leaves no trace.
+            prop_assert!(block == BlockEncoder::new(compression).encode(plain));
+        }
     }
 
     #[test]
@@ -78,10 +86,11 @@ proptest! {
 #[test]
 fn what_does_not_shrink_is_stored_verbatim() {
     let [text, noise, empty] = samples::small_files();
-    assert_eq!(encode_block(&text, Compression::Fastest).sums.codec, Codec::Zstd);
-    assert_eq!(encode_block(&text, Compression::None).sums.codec, Codec::None);
-    assert_eq!(encode_block(&noise, Compression::Best).sums.codec, Codec::None);
-    assert_eq!(encode_block(&empty, Compression::Best).sums.codec, Codec::None);
+    let codec = |plain: &[u8], compression| BlockEncoder::new(compression).encode(plain).sums.codec;
+    assert_eq!(codec(&text, Compression::Fastest), Codec::Zstd);
+    assert_eq!(codec(&text, Compression::None), Codec::None);
+    assert_eq!(codec(&noise, Compression::Best), Codec::None);
+    assert_eq!(codec(&empty, Compression::Best), Codec::None);
 }
 
 #[test]
@@ -105,8 +114,11 @@ fn a_frame_that_would_expand_beyond_its_size_is_stopped() {
         stored_digest: Digest::of(&bomb),
         codec: Codec::Zstd,
     };
-    assert_eq!(decode_block(Codec::Zstd, &bomb, 1000).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(decode_block(Codec::Zstd, &bomb, u64::MAX).unwrap_err().kind, Kind::Corrupt);
+    for size in [1000, u64::MAX] {
+        let failure = BlockDecoder::default().decode(&bomb, &Sums { size, ..sums }).unwrap_err();
+        assert_eq!(failure.kind, Kind::Corrupt, "{failure}");
+        assert!(!failure.message.contains("digest"), "{failure}");
+    }
     let mut decoder = StreamDecoder::new(sums).unwrap();
     let mut input = &bomb[..];
     let failure = decoder.next(&mut input).unwrap_err();
@@ -145,9 +157,18 @@ fn sizes_and_digests_must_agree() {
     ] {
         assert_eq!(decode_stream(&stored, wrong, 777).unwrap_err().kind, Kind::Corrupt, "{wrong:?}");
     }
-    let block = encode_block(b"0123456789", Compression::None);
-    for wrong in [Sums { digest: other, ..block.sums }, Sums { stored_digest: other, ..block.sums }] {
-        assert_eq!(decode_verified(&block.stored, &wrong).unwrap_err().kind, Kind::Corrupt);
+    for compression in [Compression::None, Compression::Fastest] {
+        let mut encoder = BlockEncoder::new(compression);
+        let block = encoder.encode(b"0123456789012345678901234567890123456789");
+        for wrong in [
+            Sums { size: 39, ..block.sums },
+            Sums { size: 41, ..block.sums },
+            Sums { digest: other, ..block.sums },
+            Sums { stored_digest: other, ..block.sums },
+        ] {
+            let failure = BlockDecoder::default().decode(block.stored, &wrong).unwrap_err();
+            assert_eq!(failure.kind, Kind::Corrupt, "{wrong:?}");
+        }
     }
 }
 
@@ -160,7 +181,8 @@ fn nothing_may_follow_a_frame() {
     for cut in [1, 100, usize::MAX] {
         assert_eq!(decode_stream(&twice, sums_twice, cut).unwrap_err().message, "something follows its zstd frame");
     }
-    let failure = decode_block(Codec::Zstd, &twice, 2 * plain.len() as u64).unwrap_err();
+    let sums = Sums { size: 2 * plain.len() as u64, ..sums_twice };
+    let failure = BlockDecoder::default().decode(&twice, &sums).unwrap_err();
     assert_eq!(failure.message, "something follows its zstd frame");
 }
 
@@ -183,5 +205,6 @@ fn a_stored_file_tells_the_zstd_command_its_size() {
 
 #[test]
 fn too_large_a_small_file_is_refused_before_memory_is_taken() {
-    assert!(decode_block(Codec::None, b"", layout::PACK_MAX + 1).is_err());
+    let sums = BlockEncoder::new(Compression::None).encode(b"").sums;
+    assert!(BlockDecoder::default().decode(b"", &Sums { size: layout::PACK_MAX + 1, ..sums }).is_err());
 }

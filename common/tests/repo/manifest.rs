@@ -6,7 +6,7 @@ use tabvault_common::compression::Compression;
 use tabvault_common::digest::Digest;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::TaskId;
-use tabvault_common::repo::codec::{Codec, encode_block};
+use tabvault_common::repo::codec::{BlockEncoder, Codec};
 use tabvault_common::repo::layout;
 use tabvault_common::repo::manifest::{
     EncodedManifest, FileLocation, ManifestFile, ManifestPack, ManifestReader, ManifestRecord, ManifestWriter,
@@ -267,8 +267,8 @@ fn a_manifest_says_what_it_reaches() {
     let pack = samples::pack().unwrap().declaration(samples::job()).path;
     let object = layout::object(samples::job(), TaskId(7), 1, 0, true);
     assert_eq!(reached, [pack.as_str(), object.as_str()].into());
-    let block = encode_block(b"", Compression::None);
-    assert_eq!(ManifestFile::new("f", &block.sums, object_at(&object)).sums(), block.sums);
+    let sums = BlockEncoder::new(Compression::None).encode(b"").sums;
+    assert_eq!(ManifestFile::new("f", &sums, object_at(&object)).sums(), sums);
 }
 
 fn object_at(path: &str) -> FileLocation {

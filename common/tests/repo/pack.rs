@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use tabvault_common::compression::Compression;
 use tabvault_common::failure::Kind;
-use tabvault_common::repo::codec::{Sums, encode_block};
+use tabvault_common::repo::codec::{BlockEncoder, Sums};
 use tabvault_common::repo::layout;
 use tabvault_common::repo::pack::{Pack, PackBuilder, Trailer, read_entry, read_trailer, verify};
 
@@ -9,9 +9,10 @@ use super::{any_compression, any_plain, assert_corrupt, flipped, samples};
 
 fn build(files: &[Vec<u8>], compression: Compression) -> Pack {
     let mut builder = PackBuilder::new(layout::PACK_TARGET, layout::PACK_MAX);
+    let mut encoder = BlockEncoder::new(compression);
     for plain in files {
-        let block = encode_block(plain, compression);
-        builder.push(&block.stored, &block.sums).unwrap();
+        let block = encoder.encode(plain);
+        builder.push(block.stored, &block.sums).unwrap();
     }
     builder.finish().unwrap()
 }
@@ -87,22 +88,24 @@ fn a_pack_is_full_at_its_target_and_never_beyond_its_maximum() {
     let mut builder = PackBuilder::new(1000, 4000);
     assert!(builder.is_empty() && !builder.is_full());
     let plain = [7u8; 600];
-    let block = encode_block(&plain, Compression::None);
-    assert_eq!(builder.push(&block.stored, &block.sums).unwrap(), 8);
+    let mut encoder = BlockEncoder::new(Compression::None);
+    let block = encoder.encode(&plain);
+    assert_eq!(builder.push(block.stored, &block.sums).unwrap(), 8);
     assert!(!builder.is_full());
-    assert_eq!(builder.push(&block.stored, &block.sums).unwrap(), 608);
+    assert_eq!(builder.push(block.stored, &block.sums).unwrap(), 608);
     assert!(builder.is_full());
     while builder.fits(600) {
-        builder.push(&block.stored, &block.sums).unwrap();
+        builder.push(block.stored, &block.sums).unwrap();
     }
-    assert_eq!(builder.push(&block.stored, &block.sums).unwrap_err().kind, Kind::Internal);
+    assert_eq!(builder.push(block.stored, &block.sums).unwrap_err().kind, Kind::Internal);
     assert!(builder.finish().unwrap().bytes.len() <= 4000);
 }
 
 #[test]
 fn an_entry_must_be_what_its_sums_say() {
     let mut builder = PackBuilder::new(1000, 4000);
-    let block = encode_block(b"abc", Compression::None);
+    let mut encoder = BlockEncoder::new(Compression::None);
+    let block = encoder.encode(b"abc");
     assert!(builder.push(b"abcd", &block.sums).is_err());
     assert!(builder.push(b"abc", &Sums { size: 4, ..block.sums }).is_err());
 }

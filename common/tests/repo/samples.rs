@@ -9,7 +9,7 @@ use tabvault_common::failure::Failure;
 use tabvault_common::ids::{
     ClusterId, Epoch, JobId, JobUuid, Lineage, SchemaHash, TabletId, TabletIdentity, TaskId, Version,
 };
-use tabvault_common::repo::codec::{StreamEncoder, Sums, encode_block};
+use tabvault_common::repo::codec::{BlockEncoder, StreamEncoder, Sums};
 use tabvault_common::repo::info::{
     BackupType, Content, Info, InfoTable, JobIdentity, SnapshotName, SnapshotObject, Tombstone, Totals,
 };
@@ -120,9 +120,10 @@ pub(crate) fn large_file() -> Vec<u8> {
 
 pub(crate) fn pack() -> Result<Pack, Failure> {
     let mut builder = PackBuilder::new(layout::PACK_TARGET, layout::PACK_MAX);
+    let mut encoder = BlockEncoder::new(Compression::Balanced);
     for plain in small_files() {
-        let block = encode_block(&plain, Compression::Balanced);
-        builder.push(&block.stored, &block.sums)?;
+        let block = encoder.encode(&plain);
+        builder.push(block.stored, &block.sums)?;
     }
     builder.finish()
 }
@@ -159,9 +160,10 @@ pub(crate) fn manifest() -> Result<EncodedManifest, Failure> {
     let mut writer = ManifestWriter::new(&header())?;
     let mut builder = PackBuilder::new(layout::PACK_TARGET, layout::PACK_MAX);
     let mut placed = Vec::new();
+    let mut encoder = BlockEncoder::new(Compression::Balanced);
     for plain in small_files() {
-        let block = encode_block(&plain, Compression::Balanced);
-        placed.push((block.sums, builder.push(&block.stored, &block.sums)?));
+        let block = encoder.encode(&plain);
+        placed.push((block.sums, builder.push(block.stored, &block.sums)?));
     }
     let declaration = builder.finish()?.declaration(job());
     writer.pack(&declaration)?;

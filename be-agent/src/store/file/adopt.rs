@@ -1,11 +1,10 @@
 //! Downloaded files become a hidden tablet's contents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use tabvault_common::digest::Hasher;
-use tabvault_common::durable::{self, SyncFs};
+use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, Version};
 use tabvault_common::task::TabletMapping;
@@ -14,20 +13,18 @@ use super::entry::{DataName, Entry};
 use super::header::Adopted;
 use super::index::{self, INDEX_NAME, Rowset};
 use super::tablet::Tablet;
-use crate::store::{DataRoot, Result};
+use crate::files;
+use crate::store::Result;
+
+/// The directory of the data files, in a snapshot and in a tablet.
+const FILES: &str = "files";
 
 /// Makes the files below `directory` the contents of `tablet`; see [`crate::store::TabletStore::adopt`]. Whoever calls
 /// holds the tablet's `change`.
 ///
-/// The files are linked, not moved: until the header is written, which is the commit, everything can be done again
-/// from `directory`.
-pub(crate) fn adopt(
-    tablet: &Tablet,
-    root: &DataRoot,
-    job: JobUuid,
-    mapping: &TabletMapping,
-    directory: &Path,
-) -> Result<()> {
+/// The data files move into the tablet all at once, by the rename of their directory; the index stays in `directory`.
+/// The header, written last, is the commit: until then everything is done again, from wherever the files are.
+pub(crate) fn adopt(tablet: &Tablet, job: JobUuid, mapping: &TabletMapping, directory: &Path) -> Result<()> {
     let state = tablet.snapshot()?;
     state.check_schema(mapping.schema_hash)?;
     let adopted = Adopted { job, source: mapping.source.clone() };
@@ -48,15 +45,18 @@ pub(crate) fn adopt(
     }
     let context = |failure: Failure| failure.context(format_args!("adopt into tablet {}", tablet.id));
     let mut rowsets = BTreeMap::new();
+    let data = tablet.rowset_dir(version, job);
+    // What is in `directory` is later than what an adoption left that did not come to its commit.
+    let moved = !directory.join(FILES).exists() && data.join(FILES).exists();
+    let entries = validate(directory, if moved { &data } else { directory }, version).map_err(context)?;
     if version > Version::INITIAL {
-        let entries = validate(directory, version).map_err(context)?;
         let rowset = numbers(job, &entries);
-        let sync = SyncFs::open(&root.data)?;
-        link(&entries, directory, &tablet.rowset_dir(version, job)).map_err(context)?;
-        sync.sync()?;
+        if !moved {
+            take_files(directory, &data).map_err(context)?;
+        }
         durable::write_file(&tablet.index_path(version), &index::encode(entries.iter(), Some(rowset))?)?;
         rowsets.insert(version, rowset);
-    } else if !validate(directory, version).map_err(context)?.is_empty() {
+    } else if !entries.is_empty() {
         return Err(Failure::fatal(
             Kind::Corrupt,
             format!("adopt into tablet {}: version {version} is empty and its index is not", tablet.id),
@@ -72,55 +72,58 @@ pub(crate) fn adopt(
     Ok(())
 }
 
-/// Reads the index in `directory` and checks that the directory holds it and what it names, and nothing else.
-fn validate(directory: &Path, version: Version) -> Result<Vec<Entry>> {
+/// Reads the index in `directory` and checks that there and in `place`, where the data files are, is all that it names
+/// and nothing else.
+fn validate(directory: &Path, place: &Path, version: Version) -> Result<Vec<Entry>> {
     let corrupt = |what: String| Failure::fatal(Kind::Corrupt, format!("{}: {what}", directory.display()));
     let index = directory.join(INDEX_NAME);
     if !index.is_file() {
         return Err(corrupt(format!("`{INDEX_NAME}` is missing")));
     }
     let entries = index::read_snapshot(&index)?;
+    let mut found: BTreeMap<DataName, u64> = BTreeMap::new();
+    let mut strange = BTreeSet::new();
+    let mut see = |path: &str, entry: files::Entry| {
+        match (path.parse(), entry) {
+            (Ok(name), files::Entry::File(size)) => drop(found.insert(name, size)),
+            (Err(_), files::Entry::File(_)) if path == INDEX_NAME => {}
+            (Err(_), files::Entry::Directory) if path == FILES => {}
+            (Ok(_) | Err(_), _) => drop(strange.insert(path.to_owned())),
+        }
+        Ok(())
+    };
+    files::each_below(directory, &mut see)?;
+    if place != directory {
+        files::each_below(place, &mut see)?;
+    }
     let mut known: BTreeSet<DataName> = BTreeSet::new();
     for entry in &entries {
         let Entry::File { data, size, .. } = entry else { continue };
         if data.version > version {
             return Err(corrupt(format!("`{data}` is of a later version than {version}")));
         }
-        let found = fs::symlink_metadata(directory.join(data.to_string()));
-        let found = found.map_err(|error| corrupt(format!("`{data}` cannot be read: {error}")))?;
-        if !found.is_file() {
-            return Err(corrupt(format!("`{data}` is no regular file")));
-        }
-        if found.len() != *size {
-            return Err(corrupt(format!("`{data}` has {} bytes, its index says {size}", found.len())));
-        }
-        known.insert(*data);
+        match found.get(data) {
+            Some(found) if found == size => known.insert(*data),
+            Some(found) => return Err(corrupt(format!("`{data}` has {found} bytes, its index says {size}"))),
+            None if strange.contains(&data.to_string()) => {
+                return Err(corrupt(format!("`{data}` is no regular file")));
+            }
+            None => return Err(corrupt(format!("`{data}` is missing"))),
+        };
     }
-    for found in walkdir::WalkDir::new(directory).min_depth(1) {
-        let found = found.map_err(|error| corrupt(format!("it cannot be listed: {error}")))?;
-        let name = found.path().strip_prefix(directory).unwrap_or(found.path());
-        let expected = name == Path::new(INDEX_NAME)
-            || (name == Path::new("files") && found.file_type().is_dir())
-            || name.to_str().and_then(|name| name.parse().ok()).is_some_and(|name| known.contains(&name));
-        if !expected {
-            return Err(corrupt(format!("`{}` is named by no index", name.display())));
-        }
+    let unnamed = found.keys().find(|name| !known.contains(name)).map(ToString::to_string);
+    match unnamed.or_else(|| strange.pop_first()) {
+        Some(name) => Err(corrupt(format!("`{name}` is named by no index"))),
+        None => Ok(entries),
     }
-    Ok(entries)
 }
 
-/// Gives the data files that `entries` name a second name below `to`, which is made anew.
-fn link(entries: &[Entry], from: &Path, to: &Path) -> Result<()> {
+/// Moves the data files out of `from` into `to`, durably.
+fn take_files(from: &Path, to: &Path) -> Result<()> {
     durable::remove_dir_all(to)?;
-    durable::create_dir_all(&to.join("files"))?;
-    let names: BTreeSet<String> = entries
-        .iter()
-        .filter_map(|entry| if let Entry::File { data, .. } = entry { Some(data.to_string()) } else { None })
-        .collect();
-    for name in names {
-        durable::hard_link(&from.join(&name), &to.join(&name))?;
-    }
-    Ok(())
+    durable::create_dir_all(to)?;
+    let there = from.join(FILES);
+    if there.exists() { durable::rename(&there, &to.join(FILES)) } else { durable::create_dir_all(&to.join(FILES)) }
 }
 
 fn numbers(job: JobUuid, entries: &[Entry]) -> Rowset {

@@ -119,15 +119,21 @@ fn read_tablet(id: TabletId, root: usize, dir: &Path) -> Result<Tablet> {
         let message = format!("{} has the header of tablet {}", dir.display(), header.tablet);
         return Err(Failure::fatal(Kind::Corrupt, message));
     }
-    // Until its job has filled it, a tablet consists of its header; what else there is, adopting makes again.
-    let unfilled = header.owner.is_some() && header.adopted.is_none();
+    // Until its job has filled it, a tablet consists of its header and of the data files that an adoption has moved here
+    // already; what else there is, adopting makes again.
+    let unfilled = header.owner.filter(|_| header.adopted.is_none());
+    let filling = unfilled.map(|job| format!("-{job}"));
     let mut rowsets: BTreeMap<Version, Rowset> = BTreeMap::new();
     let mut data_dirs = Vec::new();
     for (name, path) in list(dir)? {
         if name == HEADER_NAME {
             continue;
         }
-        if unfilled || durable::is_temporary(&name) {
+        if let Some(moved) = &filling {
+            if !name.ends_with(moved) {
+                remove(&path)?;
+            }
+        } else if durable::is_temporary(&name) {
             remove(&path)?;
         } else if let Some(version) = name.strip_suffix(".jsonl").and_then(|version| version.parse().ok()) {
             let rowset = index::read_header(&path)?.rowset.ok_or_else(|| {

@@ -1,21 +1,20 @@
 //! Large files on their way back: one object each.
 
-use std::fs::File;
-
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tabvault_common::repo::codec::StreamDecoder;
 
+use super::place::Large;
 use super::want::Want;
-use super::{Job, place, unreadable};
+use super::{Job, unreadable};
 use crate::files::PIECE;
 use crate::store::Result;
 
 /// Streams the object of `want` into its place, verified.
 pub(super) async fn fetch(job: &Job, want: Want) -> Result<()> {
     let context = &job.context;
-    // Pieces, and the decoder's window.
-    let memory = 4 * PIECE as u64 + want.file.size.min(8 << 20);
+    // Pieces, the decoder's window, and what is gathered for the disk.
+    let memory = 4 * PIECE as u64 + want.file.size.min(8 << 20) + want.file.size.min(2 << 20);
     let _slot = context.transfer(memory).await?;
     context.require_space(want.root, want.file.size).await?;
     let path = want.file.at.path().to_owned();
@@ -39,27 +38,27 @@ pub(super) async fn fetch(job: &Job, want: Want) -> Result<()> {
 /// A file being filled.
 struct Sink {
     want: Want,
-    file: File,
+    file: Large,
     decoder: StreamDecoder,
 }
 
 impl Sink {
     fn open(want: Want) -> Result<Self> {
         let decoder = StreamDecoder::new(want.file.sums())?;
-        let file = place::begin(&want)?;
+        let file = Large::begin(&want)?;
         Ok(Self { want, file, decoder })
     }
 
     fn take(mut self, stored: &Bytes) -> Result<Self> {
         let mut input: &[u8] = stored;
         while let Some(plain) = self.decoder.next(&mut input)? {
-            place::write(&mut self.file, &self.want, plain)?;
+            self.file.write(&self.want, plain)?;
         }
         Ok(self)
     }
 
     fn finish(self) -> Result<()> {
         self.decoder.finish()?;
-        place::finish(&self.want)
+        self.file.finish(&self.want)
     }
 }

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tabvault_common::digest::{Digest, Hasher};
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::repo::codec;
+use tabvault_common::repo::codec::BlockDecoder;
 use tabvault_common::repo::layout::{self, DataPath};
 use tabvault_common::repo::manifest::{FileLocation, ManifestPack};
 
+use super::place::Small;
 use super::want::Want;
-use super::{Job, place, unreadable};
+use super::{Job, unreadable};
 use crate::files::PIECE;
 use crate::store::Result;
 
@@ -101,11 +102,21 @@ struct Taker {
     buffer: Vec<u8>,
     at: u64,
     placed: u64,
+    decoder: BlockDecoder,
+    small: Small,
 }
 
 impl Taker {
     fn new(range: Range) -> Self {
-        Self { at: range.start, range, hasher: Hasher::new(), buffer: Vec::new(), placed: 0 }
+        Self {
+            at: range.start,
+            range,
+            hasher: Hasher::new(),
+            buffer: Vec::new(),
+            placed: 0,
+            decoder: BlockDecoder::default(),
+            small: Small::default(),
+        }
     }
 
     /// Plain bytes placed since this was last asked.
@@ -135,11 +146,11 @@ impl Taker {
             let (start, length) = (offset(want).saturating_sub(self.at), want.file.stored_size);
             let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(length)).ok());
             let Some(stored) = range.and_then(|(start, end)| self.buffer.get(start..end)) else { return Ok(()) };
-            let plain = codec::decode_verified(stored, &want.file.sums())
+            let plain = self
+                .decoder
+                .decode(stored, &want.file.sums())
                 .map_err(|failure| failure.context(format_args!("entry at {}", offset(want))))?;
-            let mut file = place::begin(want)?;
-            place::write(&mut file, want, &plain)?;
-            place::finish(want)?;
+            self.small.write(want, plain)?;
             self.placed += want.file.size;
             self.range.wants.pop_front();
         }

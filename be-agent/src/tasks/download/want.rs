@@ -38,12 +38,26 @@ pub(super) struct Want {
     pub(super) target: usize,
     /// The data root of the target.
     pub(super) root: usize,
-    /// The target's directory.
-    pub(super) dir: Arc<PathBuf>,
-    /// A name for it until it is verified.
-    pub(super) temporary: PathBuf,
+    /// The target's directories.
+    pub(super) dirs: Arc<Dirs>,
+    /// Unlike that of any other file of the task.
+    number: usize,
     /// What the manifest says.
     pub(super) file: ManifestFile,
+}
+
+/// See [`Target`].
+#[derive(Debug)]
+pub(super) struct Dirs {
+    pub(super) dir: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Want {
+    /// A name for it until it is verified.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.dirs.temporary.join(self.number.to_string())
+    }
 }
 
 /// Where the files of each mapping go. The directories are made.
@@ -109,7 +123,8 @@ fn select(
     for (index, target) in targets.iter().enumerate() {
         missing.entry(&target.source).or_default().push(index);
     }
-    let dirs: Vec<Arc<PathBuf>> = targets.iter().map(|target| Arc::new(target.dir.clone())).collect();
+    let dirs = |target: &Target| Arc::new(Dirs { dir: target.dir.clone(), temporary: target.temporary.clone() });
+    let dirs: Vec<Arc<Dirs>> = targets.iter().map(dirs).collect();
     let (mut wants, mut packs, mut current) = (Vec::new(), BTreeMap::new(), Vec::new());
     for record in manifest {
         match record? {
@@ -121,8 +136,8 @@ fn select(
                 wants.extend(current.iter().zip(wants.len()..).map(|(target, number)| Want {
                     target: *target,
                     root: targets[*target].root,
-                    dir: Arc::clone(&dirs[*target]),
-                    temporary: targets[*target].temporary.join(number.to_string()),
+                    dirs: Arc::clone(&dirs[*target]),
+                    number,
                     file: file.clone(),
                 }))
             }

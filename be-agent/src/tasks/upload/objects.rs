@@ -1,7 +1,8 @@
 //! Large files on their way: one object each.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ use crate::files::PIECE;
 use crate::journal::{Line, Stored};
 use crate::store::Result;
 
-/// How much of a file decides whether it is worth compressing.
-const SAMPLE: usize = 64 << 10;
+/// How much of a file decides whether it is worth compressing: so many pieces from all over it, of so many bytes.
+const SAMPLES: u64 = 8;
+const SAMPLE: usize = 8 << 10;
 
 /// Streams the file at `place` of the plan into the `n`th object of this attempt.
 pub(super) async fn send(job: Job, place: usize, n: u32) -> Result<Transferred> {
@@ -91,13 +93,8 @@ enum Rest {
 impl Source {
     /// Opens a file and decides how it is stored. Blocks.
     fn open(path: PathBuf, size: u64, compression: Compression) -> Result<Self> {
-        let sampled = File::open(&path).and_then(|mut file| {
-            let mut sample = Vec::with_capacity(SAMPLE);
-            (&mut file).take(SAMPLE as u64).read_to_end(&mut sample)?;
-            file.rewind()?;
-            Ok((file, sample))
-        });
-        let (file, sample) = sampled.map_err(|error| Failure::io(format_args!("read {}", path.display()), &error))?;
+        let sampled = File::open(&path).and_then(|file| Ok((sample(&file, size)?, file)));
+        let (sample, file) = sampled.map_err(|error| Failure::io(format_args!("read {}", path.display()), &error))?;
         let shrinks = codec::is_worth_compressing(&sample, compression);
         let encoder = StreamEncoder::new(if shrinks { compression } else { Compression::None }, size)?;
         Ok(Self { file, path, size, encoder })
@@ -125,6 +122,18 @@ impl Source {
         self.encoder.push(&plain, &mut stored).map_err(|failure| in_file(&self.path, failure))?;
         Ok(Piece { plain: length, stored: stored.into(), rest: Rest::More(self) })
     }
+}
+
+fn sample(file: &File, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut sample = vec![0; SAMPLE * SAMPLES as usize];
+    let mut filled = 0;
+    // Steps of the golden ratio: what repeats within a file, repeats at other distances.
+    for (n, piece) in (0..SAMPLES).zip(sample.chunks_mut(SAMPLE)) {
+        let read = file.read_at(piece, size.saturating_sub(SAMPLE as u64) / (1 << 16) * (n * 40_503 % (1 << 16)))?;
+        filled = if read == SAMPLE { filled + SAMPLE } else { break };
+    }
+    sample.truncate(filled);
+    Ok(sample)
 }
 
 async fn next(context: &TaskContext, source: impl Into<Box<Source>>) -> Result<Piece> {

@@ -1,20 +1,29 @@
 //! Small files on their way: many in one pack, named by its digest.
+//!
+//! Several packs are filled at once, each by a thread of its own that takes the next files off one queue: all cores read,
+//! hash and compress, every pack becomes full, and a file is read once.
 
-use std::fs;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::stream::{self, Stream};
+use futures::stream::{self, Stream, StreamExt};
+use tabvault_common::durable::Directories;
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::repo::codec;
+use tabvault_common::repo::codec::{BlockEncoder, Sums};
 use tabvault_common::repo::layout;
 use tabvault_common::repo::manifest::{FileLocation, ManifestFile};
 use tabvault_common::repo::pack::{Pack, PackBuilder};
 
 use super::Job;
+use super::plan::PlannedFile;
 use super::sent::Transferred;
 use crate::journal::{Line, Stored};
 use crate::memory::Reservation;
 use crate::store::Result;
+
+/// Plain bytes that one thread takes off the queue at once: files beside each other stay beside each other in a pack.
+const TAKE: u64 = 1 << 20;
 
 /// A pack in memory.
 pub(super) struct Built {
@@ -27,8 +36,6 @@ struct Filled {
     pack: Pack,
     /// Places in the plan, and what the manifest says of them.
     files: Vec<(usize, ManifestFile)>,
-    /// Which of the files to pack comes next.
-    next: usize,
 }
 
 /// Whether a file of this many bytes travels in a pack.
@@ -36,31 +43,37 @@ pub(super) fn takes(job: &Job, size: u64) -> bool {
     size <= layout::PACK_THRESHOLD && builder(job).fits(size)
 }
 
-/// Packs of the files at `places`, one after the other as they are asked for.
+/// Packs of the files at `places`, in no particular order.
 pub(super) fn build(job: Job, places: Vec<usize>) -> impl Stream<Item = Result<Built>> {
-    stream::try_unfold((job, places, 0), |(job, places, from)| async move {
-        if from >= places.len() {
-            return Ok(None);
-        }
-        // While it grows, a buffer may be copied into one of twice its size.
-        let left: u64 = places[from..].iter().map(|place| job.plan.files[*place].size).sum();
-        let bytes = 2 * left.min(target(&job)) + 2 * layout::PACK_THRESHOLD;
-        let memory = job.context.shared.memory.reserve(bytes).await?;
-        let (inside, context) = (job.clone(), job.context.clone());
-        let (built, places, next) = context
-            .blocking(move || {
-                let filled = fill(&inside, &places, from)?;
-                let next = filled.next;
-                Ok((Built { filled, memory }, places, next))
-            })
-            .await?;
-        Ok(Some((built, (job, places, next))))
-    })
+    let lanes = job.context.shared.parallel.min(std::thread::available_parallelism().map_or(1, Into::into));
+    let queue = Arc::new(Queue::new(&job, places));
+    let lane = move |_| {
+        let (job, queue) = (job.clone(), Arc::clone(&queue));
+        stream::try_unfold((), move |()| {
+            let (job, queue) = (job.clone(), Arc::clone(&queue));
+            async move { Ok(next(job, queue).await?.map(|built| (built, ()))) }
+        })
+        .boxed()
+    };
+    stream::iter(0..lanes).flat_map_unordered(None, lane)
+}
+
+/// The next pack, if there are files left. Whoever waits for memory here has none yet.
+async fn next(job: Job, queue: Arc<Queue>) -> Result<Option<Built>> {
+    let left = queue.left();
+    if left == 0 {
+        return Ok(None);
+    }
+    let bytes = left.min(target(&job)) + 4 * layout::PACK_THRESHOLD;
+    let memory = job.context.shared.memory.reserve(bytes).await?;
+    let context = job.context.clone();
+    let filled = context.blocking(move || fill(&job, &queue)).await?;
+    Ok(filled.map(|filled| Built { filled, memory }))
 }
 
 /// Stores a pack.
 pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
-    let Built { filled: Filled { pack, files, .. }, memory } = built;
+    let Built { filled: Filled { pack, files }, memory } = built;
     let _slot = job.context.permit(memory).await?;
     let declaration = pack.declaration(job.context.key.job);
     let size = pack.bytes.len() as u64;
@@ -78,40 +91,136 @@ pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
     Ok(Transferred { pack: Some(declaration), files })
 }
 
-/// Fills one pack with files from `places[from]` on. Blocks.
-fn fill(job: &Job, places: &[usize], from: usize) -> Result<Filled> {
+/// Fills one pack with what comes next, if anything does. Blocks.
+fn fill(job: &Job, queue: &Queue) -> Result<Option<Filled>> {
     let mut pack = builder(job);
-    let mut entries = Vec::new();
-    let mut next = from;
-    while let Some(place) = places.get(next)
-        && !pack.is_full()
-    {
-        if job.context.stop.is_cancelled() {
-            return Err(Failure::transient(Kind::Cancelled, "fill a pack: the task was stopped"));
-        }
-        let file = &job.plan.files[*place];
-        let local = job.plan.local(file);
-        let plain = fs::read(&local).map_err(|error| Failure::io(format_args!("read {}", local.display()), &error))?;
-        if plain.len() as u64 != file.size {
-            let (found, expected) = (plain.len(), file.size);
-            let message = format!("read {}: it has {found} bytes instead of {expected}", local.display());
-            return Err(Failure::fatal(Kind::Corrupt, message));
-        }
-        let block = codec::encode_block(&plain, job.task.compression);
-        if !pack.fits(block.sums.stored_size) {
+    let mut encoder = BlockEncoder::new(job.task.compression);
+    let mut reader = Reader::default();
+    let mut entries: Vec<(usize, Sums, u64)> = Vec::new();
+    'full: while !pack.is_full() {
+        let taken = queue.take(job);
+        if taken.is_empty() {
             break;
         }
-        let offset = pack.push(&block.stored, &block.sums)?;
-        entries.push((*place, file.path.as_str(), block.sums, offset));
-        next += 1;
+        for (n, place) in taken.iter().enumerate() {
+            if job.context.stop.is_cancelled() {
+                return Err(Failure::transient(Kind::Cancelled, "fill a pack: the task was stopped"));
+            }
+            if pack.is_full() {
+                queue.give_back(job, &taken[n..]);
+                break 'full;
+            }
+            let block = encoder.encode(reader.read(job, &job.plan.files[*place])?);
+            if !pack.fits(block.sums.stored_size) {
+                queue.give_back(job, &taken[n..]);
+                break 'full;
+            }
+            entries.push((*place, block.sums, pack.push(block.stored, &block.sums)?));
+        }
+    }
+    if pack.is_empty() {
+        return Ok(None);
     }
     let pack = pack.finish()?;
     let path = layout::pack(job.context.key.job, &pack.digest);
-    let files = entries.into_iter().map(|(place, name, sums, offset)| {
+    let files = entries.into_iter().map(|(place, sums, offset)| {
+        let name = job.plan.files[place].path.as_str();
         (place, ManifestFile::new(name, &sums, FileLocation::Pack { pack: path.clone(), offset }))
     });
     let files = files.collect();
-    Ok(Filled { pack, files, next })
+    Ok(Some(Filled { pack, files }))
+}
+
+/// Reads small files, one after another, into one buffer.
+#[derive(Default)]
+struct Reader {
+    directories: Directories,
+    plain: Vec<u8>,
+}
+
+impl Reader {
+    fn read(&mut self, job: &Job, planned: &PlannedFile) -> Result<&[u8]> {
+        let local = job.plan.local(planned);
+        let read = self.directories.open(&local).and_then(|file| self.fill(file, planned.size));
+        let found = read.map_err(|error| Failure::io(format_args!("read {}", local.display()), &error))?;
+        if found as u64 != planned.size {
+            let message = format!("read {}: it has {found} bytes or more instead of {}", local.display(), planned.size);
+            return Err(Failure::fatal(Kind::Corrupt, message));
+        }
+        Ok(&self.plain[..found])
+    }
+
+    /// Reads up to one byte more than there should be: a regular file gives fewer than asked for only at its end.
+    fn fill(&mut self, mut file: File, size: u64) -> std::io::Result<usize> {
+        let room = usize::try_from(size).map_or(usize::MAX, |size| size.saturating_add(1));
+        if self.plain.len() < room {
+            self.plain.resize(room, 0);
+        }
+        let mut filled = 0;
+        while filled < room {
+            match file.read(&mut self.plain[filled..room]) {
+                Ok(0) => break,
+                Ok(more) => {
+                    filled += more;
+                    if filled + 1 == room {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// Files that are in no pack yet: places in the plan, the next one last.
+struct Queue(Mutex<Waiting>);
+
+struct Waiting {
+    places: Vec<usize>,
+    /// Their plain bytes, and one for each file, so that empty ones count, too.
+    weight: u64,
+}
+
+impl Queue {
+    fn new(job: &Job, mut places: Vec<usize>) -> Self {
+        places.reverse();
+        let weight = places.iter().map(|place| weight(job, *place)).sum();
+        Self(Mutex::new(Waiting { places, weight }))
+    }
+
+    /// Zero when nothing waits.
+    fn left(&self) -> u64 {
+        self.lock().weight
+    }
+
+    fn take(&self, job: &Job) -> Vec<usize> {
+        let mut waiting = self.lock();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < TAKE
+            && let Some(place) = waiting.places.pop()
+        {
+            bytes += weight(job, place);
+            taken.push(place);
+        }
+        waiting.weight = waiting.weight.saturating_sub(bytes);
+        taken
+    }
+
+    fn give_back(&self, job: &Job, places: &[usize]) {
+        let mut waiting = self.lock();
+        waiting.weight += places.iter().map(|place| weight(job, *place)).sum::<u64>();
+        waiting.places.extend(places.iter().rev());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn weight(job: &Job, place: usize) -> u64 {
+    job.plan.files[place].size + 1
 }
 
 fn builder(job: &Job) -> PackBuilder {

@@ -1,12 +1,14 @@
 //! What is stored: by an earlier run as the journal tells, and by this one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tabvault_broker::storage::Storage;
+use tabvault_common::digest::Digest;
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::repo::manifest::{ManifestFile, ManifestPack};
+use tabvault_common::repo::codec::{Codec, Sums};
+use tabvault_common::repo::manifest::{FileLocation, ManifestFile, ManifestPack};
 
 use super::plan::Plan;
 use crate::context::TaskContext;
@@ -16,8 +18,25 @@ use crate::store::Result;
 /// Files by their place in the plan, and the packs some of them are in.
 #[derive(Debug)]
 pub(super) struct Sent {
-    files: Vec<Option<ManifestFile>>,
-    packs: BTreeMap<String, ManifestPack>,
+    files: Vec<Option<Where>>,
+    packs: Vec<ManifestPack>,
+}
+
+/// Where a file's bytes are: what a manifest says of it without what the plan knows. There may be very many.
+#[derive(Debug)]
+struct Where {
+    digest: Digest,
+    stored_digest: Digest,
+    stored_size: u64,
+    codec: Codec,
+    at: At,
+}
+
+#[derive(Debug)]
+enum At {
+    Object(Box<str>),
+    /// An index into the packs, and the offset in that pack.
+    Pack(u32, u64),
 }
 
 /// What one transfer has stored.
@@ -29,33 +48,58 @@ pub(super) struct Transferred {
 }
 
 impl Sent {
+    fn nothing(plan: &Plan) -> Self {
+        Self { files: plan.files.iter().map(|_| None).collect(), packs: Vec::new() }
+    }
+
     pub(super) fn take(&mut self, stored: Transferred) {
-        if let Some(pack) = stored.pack {
-            self.packs.insert(pack.path.clone(), pack);
-        }
+        let pack = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
+        self.packs.extend(stored.pack);
         for (place, file) in stored.files {
+            let ManifestFile { digest, stored_digest, stored_size, codec, at, .. } = file;
+            let at = match at {
+                FileLocation::Object { object } => At::Object(object.into()),
+                FileLocation::Pack { offset, .. } => At::Pack(pack, offset),
+            };
             if let Some(slot) = self.files.get_mut(place) {
-                *slot = Some(file);
+                *slot = Some(Where { digest, stored_digest, stored_size, codec, at });
             }
         }
     }
 
     /// Plain bytes of what is stored.
-    pub(super) fn bytes(&self) -> u64 {
-        self.files.iter().flatten().map(|file| file.size).sum()
+    pub(super) fn bytes(&self, plan: &Plan) -> u64 {
+        let stored = plan.files.iter().zip(&self.files).filter(|(_, stored)| stored.is_some());
+        stored.map(|(planned, _)| planned.size).sum()
     }
 
     /// Places in the plan of what is not stored yet.
-    pub(super) fn missing(&self, plan: &Plan) -> Vec<usize> {
-        (0..plan.files.len()).filter(|place| self.files.get(*place).is_none_or(Option::is_none)).collect()
+    pub(super) fn missing(&self) -> Vec<usize> {
+        self.files.iter().enumerate().filter(|(_, stored)| stored.is_none()).map(|(place, _)| place).collect()
     }
 
-    /// All files in the plan's order, and the packs by path.
-    pub(super) fn into_parts(self) -> Result<(std::vec::IntoIter<ManifestFile>, BTreeMap<String, ManifestPack>)> {
-        let files: Option<Vec<_>> = self.files.into_iter().collect();
-        let files =
-            files.ok_or_else(|| Failure::fatal(Kind::Internal, "write a manifest: a file of it was not stored"))?;
-        Ok((files.into_iter(), self.packs))
+    /// The pack that the file at `place` is in.
+    pub(super) fn pack(&self, place: usize) -> Option<&ManifestPack> {
+        match self.files.get(place)?.as_ref()?.at {
+            At::Pack(pack, _) => self.packs.get(pack as usize),
+            At::Object(_) => None,
+        }
+    }
+
+    /// What the manifest says of the file at `place`.
+    pub(super) fn describe(&self, plan: &Plan, place: usize) -> Result<ManifestFile> {
+        let lost = || Failure::fatal(Kind::Internal, "write a manifest: a file of it was not stored");
+        let planned = plan.files.get(place).ok_or_else(lost)?;
+        let stored = self.files.get(place).and_then(Option::as_ref).ok_or_else(lost)?;
+        let at = match &stored.at {
+            At::Object(object) => FileLocation::Object { object: object.to_string() },
+            At::Pack(_, offset) => {
+                FileLocation::Pack { pack: self.pack(place).ok_or_else(lost)?.path.clone(), offset: *offset }
+            }
+        };
+        let Where { digest, stored_digest, stored_size, codec, .. } = *stored;
+        let sums = Sums { size: planned.size, digest, stored_size, stored_digest, codec };
+        Ok(ManifestFile::new(planned.path.as_str(), &sums, at))
     }
 }
 
@@ -66,6 +110,10 @@ pub(super) async fn still_there(
     plan: &Plan,
     finished: Finished,
 ) -> Result<Sent> {
+    let mut sent = Sent::nothing(plan);
+    if finished.objects.is_empty() && finished.packs.is_empty() {
+        return Ok(sent);
+    }
     let mut places: HashMap<FileKey, usize> =
         plan.files.iter().enumerate().map(|(place, file)| (plan.key(file), place)).collect();
     let mut candidates: Vec<(String, u64, Transferred)> = Vec::new();
@@ -79,8 +127,6 @@ pub(super) async fn still_there(
     }
     candidates.retain(|(_, _, stored)| !stored.files.is_empty());
 
-    let mut sent = Sent { files: Vec::new(), packs: BTreeMap::new() };
-    sent.files.resize(plan.files.len(), None);
     let mut looks = stream::iter(candidates)
         .map(|(path, size, stored)| async move {
             let there = storage.stat(&path).await?.is_some_and(|object| object.size == size);
