@@ -23,6 +23,9 @@ use crate::store::TabletStore;
 use crate::work_dir::WorkDirs;
 use crate::worker::Worker;
 
+/// One part in so many of the memory budget is for lists of files.
+const LISTS_SHARE: u64 = 4;
+
 /// Starts agents.
 #[derive(Debug)]
 pub struct Agent;
@@ -42,7 +45,8 @@ impl Agent {
         config.validate()?;
         let work = WorkDirs::new(store.roots());
         let (state, journals) = prepare(config.state_dir.clone(), work.clone()).await?;
-        let memory = Memory::new(config.memory_budget);
+        let lists = config.memory_budget / LISTS_SHARE;
+        let memory = Memory::new(config.memory_budget - lists);
         let shared = Arc::new(Shared {
             store,
             loads,
@@ -50,6 +54,7 @@ impl Agent {
             journals,
             storage: config.storage.clone(),
             memory: memory.clone(),
+            lists: Memory::new(lists),
             transfers: Arc::new(Semaphore::new(config.parallel_transfers)),
             parallel: config.parallel_transfers,
             watermark: config.free_space_watermark,

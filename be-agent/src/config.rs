@@ -36,7 +36,7 @@ pub struct AgentConfig {
     pub token: Option<Secret>,
     /// Allows plain `http` to another machine, over which storage credentials then travel in clear.
     pub insecure: bool,
-    /// Bytes that all transfers together may hold in memory.
+    /// Bytes that all transfers together may hold in memory, lists of their files included.
     pub memory_budget: u64,
     /// Objects and ranges in flight at once, over all tasks.
     pub parallel_transfers: usize,
@@ -127,7 +127,7 @@ impl Default for AgentConfig {
             tls: TlsOptions::default(),
             token: None,
             insecure: false,
-            memory_budget: 256 << 20,
+            memory_budget: 192 << 20,
             parallel_transfers: 16,
             heavy_tasks: 4,
             light_tasks: 8,

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) journals: Journals,
     pub(crate) storage: StorageOpener,
     pub(crate) memory: Memory,
+    /// For what tasks know of their files, apart from `memory`: whoever holds of this may wait for that.
+    pub(crate) lists: Memory,
     pub(crate) transfers: Arc<Semaphore>,
     /// How many permits `transfers` has: one task needs no more futures in flight.
     pub(crate) parallel: usize,

@@ -44,6 +44,10 @@ pub const MAX_TABLETS_PER_TASK: usize = 128;
 /// Most bytes in one task, unless one tablet alone has more: what is lost when an agent dies is at most this.
 pub const MAX_BYTES_PER_TASK: u64 = 4 << 30;
 
+/// Most files in one task, unless one tablet alone has more: what an agent must remember of each while it transfers them
+/// takes memory.
+pub const MAX_FILES_PER_TASK: u64 = 65_536;
+
 /// Something to do after the changes are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {

@@ -8,8 +8,8 @@ use tabvault_common::task::{Adopt, TaskResult};
 use crate::context::TaskContext;
 use crate::store::Result;
 
-/// Tablets that are filled at once: mostly they wait for the disk.
-const AT_ONCE: usize = 8;
+/// Tablets that are filled at once: mostly they wait for the disk, and each may need memory for its index.
+const AT_ONCE: usize = 4;
 
 pub(super) async fn run(context: &TaskContext, task: Adopt) -> Result<TaskResult> {
     let job = context.key.job;

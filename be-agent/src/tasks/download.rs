@@ -40,6 +40,9 @@ use crate::files;
 use crate::store::Result;
 use want::{Target, Want};
 
+/// Bytes that are kept per file: what the manifest says of it, and where it goes.
+const FILE: u64 = 500;
+
 /// What every transfer of one download shares.
 #[derive(Clone)]
 struct Job {
@@ -50,6 +53,7 @@ struct Job {
 pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskResult> {
     let storage = context.shared.storage.open(&task.repository).await?;
     let job = Job { context: context.clone(), storage };
+    let _listed = context.shared.lists.reserve(task.manifest.files.saturating_mul(FILE)).await?;
     let targets = Arc::new(want::targets(context, &task.tablets).await?);
     let (wants, packs) = want::read_manifest(&job, &task, &targets).await?;
     let bytes: u64 = wants.iter().map(|want| want.file.size).sum();

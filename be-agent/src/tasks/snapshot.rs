@@ -23,8 +23,9 @@ use crate::context::TaskContext;
 use crate::files::{self, Places};
 use crate::store::{PinnedContent, PinnedTablet, Result};
 
-/// Tablets that are linked at once: the file system does it for several directories side by side.
-const AT_ONCE: usize = 4;
+/// Tablets that are linked at once: the file system does it for several directories side by side, and each may need
+/// memory for its index.
+const AT_ONCE: usize = 2;
 
 pub(super) async fn run(context: &TaskContext, task: MakeSnapshot) -> Result<TaskResult> {
     let (mut tablets, mut failed) = (Vec::new(), Vec::new());

@@ -37,6 +37,9 @@ use crate::store::Result;
 use plan::Plan;
 use sent::Sent;
 
+/// Bytes that are kept per file: its name and size, where it is stored, and its part of the manifest.
+const FILE: u64 = 400;
+
 /// What every transfer of one upload shares.
 #[derive(Clone)]
 struct Job {
@@ -52,6 +55,7 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     let storage = context.shared.storage.open(&task.repository).await?;
     let plan = Arc::new(plan::make(context, &task).await?);
     context.progress.add_total(plan.bytes);
+    let _listed = context.shared.lists.reserve(plan.files.len() as u64 * FILE).await?;
 
     let (shared, key) = (Arc::clone(&context.shared), context.key);
     let (journal, finished) = context.blocking(move || shared.journals.open(key.job, key.task)).await?;

@@ -9,7 +9,7 @@ use tabvault_common::repo::meta::Shown;
 
 use super::{Row, RowTablet, Stage};
 use crate::catalog::{CutPartition, CutTable, TabletInfo};
-use crate::job::{MAX_BYTES_PER_TASK, MAX_TABLETS_PER_TASK};
+use crate::job::{MAX_BYTES_PER_TASK, MAX_FILES_PER_TASK, MAX_TABLETS_PER_TASK};
 
 #[cfg(test)]
 mod tests;
@@ -134,15 +134,19 @@ pub fn check_unaltered<'a>(
 /// Cuts tablets into pieces that fit one task.
 fn chunks(tablets: Vec<RowTablet>) -> Vec<Vec<RowTablet>> {
     let mut pieces: Vec<Vec<RowTablet>> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut files) = (0, 0);
     for tablet in tablets {
         match pieces.last_mut() {
-            Some(piece) if piece.len() < MAX_TABLETS_PER_TASK && bytes + tablet.bytes <= MAX_BYTES_PER_TASK => {
-                bytes += tablet.bytes;
+            Some(piece)
+                if piece.len() < MAX_TABLETS_PER_TASK
+                    && bytes + tablet.bytes <= MAX_BYTES_PER_TASK
+                    && files + tablet.files <= MAX_FILES_PER_TASK =>
+            {
+                (bytes, files) = (bytes + tablet.bytes, files + tablet.files);
                 piece.push(tablet);
             }
             _ => {
-                bytes = tablet.bytes;
+                (bytes, files) = (tablet.bytes, tablet.files);
                 pieces.push(vec![tablet]);
             }
         }

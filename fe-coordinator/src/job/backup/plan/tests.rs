@@ -64,13 +64,17 @@ fn a_replica_on_a_backend_that_is_away_is_the_last_choice() {
 }
 
 #[test]
-fn a_task_has_a_bounded_number_of_tablets_and_bytes() {
+fn a_task_has_a_bounded_number_of_tablets_bytes_and_files() {
     let rows = planned(&infos(300, |_| 1, &[1]), &[1], Content::All);
     assert_eq!(rows.iter().map(|row| row.tablets.len()).collect::<Vec<_>>(), [128, 128, 44]);
     let rows = planned(&infos(5, |_| MAX_BYTES_PER_TASK / 2, &[1]), &[1], Content::All);
     assert_eq!(rows.iter().map(|row| row.tablets.len()).collect::<Vec<_>>(), [2, 2, 1]);
     let rows = planned(&infos(2, |_| 3 * MAX_BYTES_PER_TASK, &[1]), &[1], Content::All);
     assert_eq!(rows.len(), 2, "one alone may have more");
+    let mut many = infos(5, |_| 1, &[1]);
+    many.iter_mut().for_each(|info| info.replicas[0].file_count = MAX_FILES_PER_TASK / 2);
+    let by_files = planned(&many, &[1], Content::All);
+    assert_eq!(by_files.iter().map(|row| row.tablets.len()).collect::<Vec<_>>(), [2, 2, 1]);
     let all: Vec<u64> = rows.iter().map(|row| row.task.0).collect();
     assert_eq!(all, [1, 2]);
 }
