@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -38,14 +39,38 @@ impl Server {
     /// If it ends before.
     #[must_use]
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self::spawn(args, "gRPC")
+    }
+
+    /// `tabvault be`, of the coordinator `fe` that keeps its data in `fe_data`, once it is ready; it attaches thereafter.
+    /// Its address is that of its HTTP.
+    ///
+    /// # Panics
+    /// If it ends before.
+    #[must_use]
+    pub fn agent(fe: &Self, fe_data: &Path, data: &Path) -> Self {
+        let url = format!("http://{}", fe.address);
+        let token = fe_data.join("agent.token");
+        let args = ["be".as_ref(), "--http".as_ref(), "127.0.0.1:0".as_ref(), "--fe".as_ref(), OsStr::new(&url)];
+        let own = ["--agent-token-file".as_ref(), token.as_os_str(), "--data".as_ref(), data.as_os_str()];
+        Self::spawn(args.into_iter().chain(own), "HTTP")
+    }
+
+    fn spawn<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, protocol: &str) -> Self {
         let mut command = server();
         command.args(["--log", "error"]).args(args).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start tabvault");
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is ours"));
         stdout.read_line(&mut said).expect("read what it says");
-        let Some(address) = listens(&said, "gRPC") else { panic!("{command:?} is not ready: {said}") };
+        let Some(address) = listens(&said, protocol) else { panic!("{command:?} is not ready: {said}") };
         Self { child, address: address.to_owned(), said }
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// `host:port` where it speaks `protocol`: gRPC, MySQL or HTTP.
