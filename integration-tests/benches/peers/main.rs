@@ -57,7 +57,9 @@ impl Asked {
             let names = |value: String| value.split(',').map(str::to_owned).collect();
             match arg.as_str() {
                 "--pairs" => asked.pairs = value()?.parse().map_err(|_| "--pairs is a number from 1 on".to_owned())?,
-                "--scale" => asked.scale = value()?.parse().map_err(|_| "--scale is a number such as 0.1".to_owned())?,
+                "--scale" => {
+                    asked.scale = value()?.parse().map_err(|_| "--scale is a number such as 0.1".to_owned())?
+                }
                 "--type" => asked.second = value()?,
                 "--peers" => asked.peers = names(value()?),
                 "--operations" => asked.operations = names(value()?),
@@ -67,7 +69,8 @@ impl Asked {
                 _ => asked.cases.push(arg),
             }
         }
-        let known: Vec<String> = Case::all().iter().map(Case::name).chain(["files".to_owned(), "list".to_owned()]).collect();
+        let known: Vec<String> =
+            Case::all().iter().map(Case::name).chain(["files".to_owned(), "list".to_owned()]).collect();
         let unknown = asked.cases.iter().find(|case| !known.contains(case));
         if let Some(case) = unknown {
             return Err(format!("there is no case {case}, only {}", known.join(", ")));

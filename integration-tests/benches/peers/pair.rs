@@ -92,7 +92,8 @@ impl Bench {
                 self.pair(case, asked, &set, peer, pair, &mut runs);
                 let (ours, theirs): (Vec<&Run>, _) = runs[begun..].iter().partition(|run| run.contender == OURS);
                 let both = ours.iter().zip(theirs);
-                let told = both.map(|(a, b)| format!("{} {:.2} / {:.2} s", a.operation, a.taken.seconds, b.taken.seconds));
+                let told =
+                    both.map(|(a, b)| format!("{} {:.2} / {:.2} s", a.operation, a.taken.seconds, b.taken.seconds));
                 println!("{} {pair}: {OURS} / {}: {}", case.name(), peer.name(), told.collect::<Vec<_>>().join(", "));
             }
         }
@@ -185,10 +186,8 @@ impl Bench {
             // The old one first: it holds memory.
             self.rgw = None;
             let rgw = Rgw::start(&self.place.join("rgw"));
-            let place = Place {
-                dir: self.place.clone(),
-                s3: Some((format!("http://{}", rgw.address()), String::new())),
-            };
+            let place =
+                Place { dir: self.place.clone(), s3: Some((format!("http://{}", rgw.address()), String::new())) };
             Peer::Rclone.prepare(&place);
             self.rgw = Some((rgw, 0));
         }

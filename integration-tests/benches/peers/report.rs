@@ -73,7 +73,8 @@ pub(crate) fn figures(case: &Case, set: &DataSet, asked: &Asked, runs: &[Run]) -
     for operation in [Operation::Unchanged, Operation::Changed] {
         let is_judged = operation == Operation::Unchanged && asked.second == "incremental";
         let pairs = || {
-            let first = |second: &Run| ours(Operation::Backup).find(|run| (run.peer, run.pair) == (second.peer, second.pair));
+            let first =
+                |second: &Run| ours(Operation::Backup).find(|run| (run.peer, run.pair) == (second.peer, second.pair));
             ours(operation).filter_map(move |second| first(second).map(|first| (first, second)))
         };
         let time = Spread::of(pairs().map(|(first, second)| second.taken.seconds / first.taken.seconds));
@@ -133,7 +134,7 @@ pub(crate) fn publish(asked: &Asked, machine: &Machine, case: &str, figures: &[F
 /// A line for everybody who did something.
 fn contenders(runs: &[Run]) {
     println!(
-        "{:<10} {:<22} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>9}  requests (medians)",
+        "{:<10} {:<22} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>9}  requests in the first pair",
         "operation", "who", "min s", "median s", "max s", "MB/s", "CPU s", "FE CPU", "FE MiB", "stored MB"
     );
     let mut groups: BTreeMap<(usize, &str, &str), Vec<&Run>> = BTreeMap::new();

@@ -195,7 +195,8 @@ mod tests {
                 }
             }
             assert_eq!(files, set.files.div_ceil(CHANGED), "{kind:?}");
-            let bytes: usize = tree.values().map(|entry| if let Entry::File(_, _, b) = entry { b.len() } else { 0 }).sum();
+            let bytes: usize =
+                tree.values().map(|entry| if let Entry::File(_, _, b) = entry { b.len() } else { 0 }).sum();
             assert_eq!(bytes as u64, set.bytes, "{kind:?}");
         }
     }

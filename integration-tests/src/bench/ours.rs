@@ -26,10 +26,10 @@ impl Ours {
     /// If it does not start.
     #[must_use]
     pub fn start(dir: &Path, location: &str, properties: &[String]) -> Self {
-        let (fe_data, be_data) = (dir.join("fe"), dir.join("be"));
-        let fe_args = ["fe", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"].map(Into::into);
-        let fe = Server::start(fe_args.into_iter().chain([fe_data.clone().into_os_string()]));
-        let be = Server::agent(&fe, &fe_data, &be_data);
+        std::fs::create_dir_all(dir).expect("make a directory");
+        let fe = Server::coordinator(dir);
+        let be = fe.agent(dir);
+        let be_data = dir.join("be");
         let url = format!("http://{}", fe.address);
         let this = Self { fe, be, be_data, url };
         this.wait_until("the agent is attached", || {

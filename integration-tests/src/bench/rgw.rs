@@ -1,5 +1,6 @@
 //! An S3 server that is fast enough to be measured with: Ceph's gateway over an object store in memory.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,8 +31,9 @@ impl Rgw {
         let _ = std::fs::remove_dir_all(dir);
         let address = free_address();
         let log = dir.with_extension("log");
-        crate::tree::write(&log, b"");
-        let log_file = std::fs::OpenOptions::new().append(true).open(&log).expect("open the log");
+        // An error means that there is none.
+        let _ = std::fs::remove_file(&log);
+        let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("open the log");
         let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("ceph-rgw"))
             .arg(dir)
             .arg(address.port().to_string())

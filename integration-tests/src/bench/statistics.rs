@@ -21,7 +21,8 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
+        let median =
+            if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
         Some(Self { min, median, max })
     }
 }
@@ -72,7 +73,14 @@ mod tests {
     #[test]
     fn a_bar_looks_at_the_median_or_at_the_worst() {
         let measured = Spread { min: 1.0, median: 2.0, max: 3.0 };
-        let bars = [Bar::AtLeast(2.0), Bar::AtLeast(2.1), Bar::AtMost(2.0), Bar::AtMost(1.9), Bar::Never(3.0), Bar::Never(2.9)];
+        let bars = [
+            Bar::AtLeast(2.0),
+            Bar::AtLeast(2.1),
+            Bar::AtMost(2.0),
+            Bar::AtMost(1.9),
+            Bar::Never(3.0),
+            Bar::Never(2.9),
+        ];
         assert_eq!(bars.map(|bar| bar.is_met(&measured)), [true, false, true, false, true, false]);
     }
 }

@@ -119,9 +119,13 @@ async fn requests_are_counted_by_what_they_mean() {
     let proxy = start(upstream).await;
     let mut stream = connect(&proxy).await;
     let before = proxy.traffic();
-    for what in
-        ["GET /bucket/key", "GET /bucket?list-type=2&prefix=a%2F", "GET /bucket/", "DELETE /bucket/key", "POST /bucket?delete"]
-    {
+    for what in [
+        "GET /bucket/key",
+        "GET /bucket?list-type=2&prefix=a%2F",
+        "GET /bucket/",
+        "DELETE /bucket/key",
+        "POST /bucket?delete",
+    ] {
         send(&mut stream, what, b"").await;
         answer(&mut stream).await;
     }
