@@ -67,7 +67,11 @@ impl Case {
     }
 
     pub(crate) fn peers(&self) -> &'static [Peer] {
-        if self.storage == Storage::Local { &Peer::ALL } else { &Peer::S3 }
+        match (self.kind, self.storage) {
+            (Kind::Files(_), _) => &[Peer::Cp],
+            (_, Storage::Local) => &Peer::ALL,
+            (_, Storage::S3 | Storage::S3Far) => &Peer::S3,
+        }
     }
 
     /// How many times as fast as the peer tabvault has to be.

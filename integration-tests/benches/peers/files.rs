@@ -1,19 +1,16 @@
-//! The case `files`: the same bytes in more and more files, to see what a file costs.
+//! The case `files`: the same bytes in more and more files, to see what a file costs, beside `cp -r`.
 
 use tabvault_integration_tests::bench::data::Kind;
-use tabvault_integration_tests::bench::measure::{Taken, sync};
-use tabvault_integration_tests::bench::ours::Ours;
-use tabvault_integration_tests::bench::resources::bytes_below;
 use tabvault_integration_tests::bench::statistics::Spread;
 
 use crate::Asked;
-use crate::case::{COST_OF_FILES, FILES, MEMORY};
+use crate::case::{COST_OF_FILES, Case, FILES, MEMORY, Storage};
 use crate::pair::{Bench, OURS, Run};
-use crate::peer::Operation;
+use crate::peer::{Operation, Peer};
 use crate::report::{Figure, memory};
 
 /// A backup and a restore of each number of files, in each round; every other round from the most to the fewest.
-pub(crate) fn rounds(bench: &Bench, asked: &Asked) -> Vec<Run> {
+pub(crate) fn rounds(bench: &mut Bench, asked: &Asked) -> Vec<Run> {
     let mut runs = Vec::new();
     for round in 0..asked.pairs {
         let mut counts = FILES;
@@ -21,62 +18,40 @@ pub(crate) fn rounds(bench: &Bench, asked: &Asked) -> Vec<Run> {
             counts.reverse();
         }
         for count in counts {
-            let begun = runs.len();
-            one(bench, asked, Kind::Files(count), round, &mut runs);
-            let told = runs[begun..].iter().map(|run| format!("{} {:.2} s", run.operation, run.taken.seconds));
-            println!("files {round}: {count}: {}", told.collect::<Vec<_>>().join(", "));
+            let case = Case { kind: Kind::Files(count), storage: Storage::Local };
+            bench.pair(&case, asked, Peer::Cp, round, &mut runs);
         }
     }
-    bench.empty();
     runs
 }
 
-fn one(bench: &Bench, asked: &Asked, kind: Kind, pair: usize, runs: &mut Vec<Run>) {
-    let set = bench.data(kind, asked.scale);
-    let dir = bench.empty();
-    let repository = dir.join("repository");
-    let ours = Ours::start(&dir.join("ours"), &format!("file://{}", repository.display()), &[]);
-    set.parts.iter().for_each(|part| ours.load(part));
-    ours.settle();
-    sync(&dir);
-    let mut push = |operation: Operation, taken: Taken, stored: u64| {
-        runs.push(Run {
-            data: kind.name(),
-            operation: operation.name(),
-            peer: OURS,
-            pair,
-            contender: OURS,
-            bytes: set.bytes,
-            files: set.files,
-            taken,
-            stored,
-            traffic: None,
-        });
-    };
-    let (taken, timestamp) = ours.backup("first", "full");
-    push(Operation::Backup, taken, bytes_below(&repository));
-    if asked.wants_operation(Operation::Restore) {
-        let before = ours.table();
-        ours.drop_table();
-        sync(&dir);
-        push(Operation::Restore, ours.restore("first", &timestamp), 0);
-        assert_eq!(before, ours.table(), "the table is not what it was");
-    }
-}
-
-/// What most files took of the time of the fewest, round by round.
+/// What more files take of the time of the fewest, what each of them takes, and what that is beside `cp -r`.
 pub(crate) fn figures(runs: &[Run]) -> Vec<Figure> {
     let mut figures = Vec::new();
     for operation in [Operation::Backup, Operation::Restore] {
-        let of = |count: u64| {
+        // By rounds, which runs of one number of files are in the order of.
+        let seconds = |count: u64, contender: &'static str| -> Vec<f64> {
             let name = Kind::Files(count).name();
-            runs.iter().filter(move |run| run.operation == operation.name() && run.data == name)
+            let is_wanted =
+                |run: &&Run| (run.operation, run.contender, &run.data) == (operation.name(), contender, &name);
+            runs.iter().filter(is_wanted).map(|run| run.taken.seconds).collect()
         };
-        for count in &FILES[1..] {
-            let ratios = of(*count).zip(of(FILES[0])).map(|(many, few)| many.taken.seconds / few.taken.seconds);
-            let bar = (count == &FILES[FILES.len() - 1]).then_some(COST_OF_FILES);
-            let what = format!("time of {count} files / of {}", FILES[0]);
-            figures.extend(Spread::of(ratios).map(|spread| Figure::new(operation, what, spread, bar)));
+        let mut push = |what: String, figures_of: Vec<f64>, bar| {
+            figures.extend(Spread::of(figures_of).map(|spread| Figure::new(operation, what, spread, bar)));
+        };
+        let most = FILES[FILES.len() - 1];
+        for count in FILES {
+            let both = seconds(count, OURS).into_iter().zip(seconds(count, Peer::Cp.name()));
+            push(format!("times as fast as cp -r, {count} files"), both.map(|(ours, cp)| cp / ours).collect(), None);
+        }
+        for contender in [OURS, Peer::Cp.name()] {
+            let few = seconds(FILES[0], contender);
+            for count in &FILES[1..] {
+                let many = seconds(*count, contender);
+                let bar = (*count == most && contender == OURS).then_some(COST_OF_FILES);
+                let ratios = many.iter().zip(&few).map(|(many, few)| many / few).collect();
+                push(format!("{contender}: time of {count} / of {}", FILES[0]), ratios, bar);
+            }
         }
     }
     figures.extend(memory(runs, MEMORY));

@@ -128,12 +128,12 @@ fn main() {
     let machine = Machine::describe(&bench.place, &program());
     println!("{}", machine.line());
     for case in Case::all().into_iter().filter(|case| asked.wants(&case.name())) {
-        let (set, runs) = bench.pairs(&case, &asked);
-        let figures = report::figures(&case, &set, &asked, &runs);
+        let runs = bench.pairs(&case, &asked);
+        let figures = report::figures(&case, &asked, &runs);
         report::publish(&asked, &machine, &case.name(), &figures, &runs);
     }
     if asked.wants("files") {
-        let runs = files::rounds(&bench, &asked);
+        let runs = files::rounds(&mut bench, &asked);
         report::publish(&asked, &machine, "files", &files::figures(&runs), &runs);
     }
 }

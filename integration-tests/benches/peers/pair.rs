@@ -1,5 +1,6 @@
 //! Running pairs: tabvault and a peer, in turn.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(crate) struct Run {
     pub(crate) contender: &'static str,
     /// Bytes and files of the data set.
     pub(crate) bytes: u64,
-    pub(crate) files: u64,
+    files: u64,
     #[serde(flatten)]
     pub(crate) taken: Taken,
     /// Bytes by which the repository grew; with S3, bytes sent.
@@ -48,16 +49,32 @@ pub(crate) struct Run {
 /// Directories and servers for all cases.
 #[derive(Debug)]
 pub(crate) struct Bench {
+    /// Where everything happens.
     pub(crate) place: PathBuf,
     runtime: Runtime,
     /// A gateway, and the bytes that it was sent.
     rgw: Option<(Rgw, u64)>,
 }
 
-/// An S3 server of one pair.
-struct Server {
+/// The proxy to an S3 server, of one pair.
+#[derive(Debug)]
+struct Way {
     proxy: Proxy,
     endpoint: String,
+}
+
+/// tabvault and a peer, each with the same files and a repository of its own.
+#[derive(Debug)]
+struct Pair {
+    dir: PathBuf,
+    ours: Ours,
+    /// Where ours writes, if that is local.
+    repository: PathBuf,
+    peer: Peer,
+    place: Place,
+    way: Option<Way>,
+    /// Of our first backup.
+    timestamp: Option<String>,
 }
 
 impl Bench {
@@ -67,127 +84,73 @@ impl Bench {
         Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None }
     }
 
-    /// The data set of this kind.
-    pub(crate) fn data(&self, kind: tabvault_integration_tests::bench::data::Kind, scale: f64) -> DataSet {
-        DataSet::make(&self.place.join("data"), kind, scale)
-    }
-
-    /// An empty directory for what comes next.
-    pub(crate) fn empty(&self) -> PathBuf {
-        let dir = self.place.join("run");
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).expect("remove what the last run has left");
-        }
-        std::fs::create_dir_all(&dir).expect("make a directory");
-        dir
-    }
-
     /// All pairs of a case.
-    pub(crate) fn pairs(&mut self, case: &Case, asked: &Asked) -> (DataSet, Vec<Run>) {
-        let set = self.data(case.kind, asked.scale);
+    pub(crate) fn pairs(&mut self, case: &Case, asked: &Asked) -> Vec<Run> {
         let mut runs = Vec::new();
-        for pair in 0..asked.pairs {
+        for number in 0..asked.pairs {
             for peer in case.peers().iter().copied().filter(|peer| asked.wants_peer(*peer)) {
-                let begun = runs.len();
-                self.pair(case, asked, &set, peer, pair, &mut runs);
-                let (ours, theirs): (Vec<&Run>, _) = runs[begun..].iter().partition(|run| run.contender == OURS);
-                let both = ours.iter().zip(theirs);
-                let told =
-                    both.map(|(a, b)| format!("{} {:.2} / {:.2} s", a.operation, a.taken.seconds, b.taken.seconds));
-                println!("{} {pair}: {OURS} / {}: {}", case.name(), peer.name(), told.collect::<Vec<_>>().join(", "));
+                self.pair(case, asked, peer, number, &mut runs);
             }
         }
-        self.empty();
-        (set, runs)
+        runs
     }
 
-    fn pair(&mut self, case: &Case, asked: &Asked, set: &DataSet, peer: Peer, pair: usize, runs: &mut Vec<Run>) {
-        let dir = self.empty();
-        let server = case.storage.delay().map(|delay| {
+    /// One pair.
+    pub(crate) fn pair(&mut self, case: &Case, asked: &Asked, peer: Peer, number: usize, runs: &mut Vec<Run>) {
+        let set = DataSet::make(&self.place.join("data"), case.kind, asked.scale);
+        let dir = self.place.join("run");
+        empty(&dir);
+        let way = case.storage.delay().map(|delay| {
             let upstream = self.fresh_rgw();
             let proxy = self.runtime.block_on(Proxy::start(upstream, delay, Arc::new(SystemClock)));
             let endpoint = format!("http://{}", proxy.address());
-            Server { proxy, endpoint }
+            Way { proxy, endpoint }
         });
-        let name = format!("{}-{pair}-{}", case.name(), peer.name().replace(' ', ""));
-        // 1. Both have the same files, and an empty repository.
-        let place = Place {
-            dir: dir.join("peer"),
-            s3: server.as_ref().map(|server| (server.endpoint.clone(), format!("{name}-theirs"))),
-        };
-        std::fs::create_dir_all(&place.dir).expect("make a directory");
-        copy(set.root(), &place.source());
-        peer.prepare(&place);
-        let repository = dir.join("repository");
-        let ours = start_ours(&dir, &repository, server.as_ref(), &format!("{name}-ours"));
-        ours.load(set.root());
-        // 2. They take turns.
-        let mut timestamp = None;
+        let name = format!("{}-{number}-{}", case.name(), peer.name().replace(' ', ""));
+        let mut pair = Pair::prepare(&dir, &set, peer, way, &name);
         let wanted = |operation: &Operation| peer.can(*operation) && asked.wants_operation(*operation);
-        for (number, operation) in Operation::ALL.into_iter().filter(wanted).enumerate() {
-            match operation {
-                Operation::Backup | Operation::Unchanged => {}
-                Operation::Changed => {
-                    copy(&set.changed.join("."), &place.source());
-                    ours.load(&set.changed);
-                }
-                Operation::Restore => {}
-            }
-            let before = (operation == Operation::Restore).then(|| {
-                let table = ours.table();
-                ours.drop_table();
-                table
-            });
+        for (turn, operation) in Operation::ALL.into_iter().filter(wanted).enumerate() {
+            let table = pair.lead_up(operation, &set);
             let mut turns = [OURS, peer.name()];
-            turns.rotate_left((pair + number) % 2);
+            turns.rotate_left((number + turn) % 2);
+            let mut seconds = [0.0; 2];
             for contender in turns {
-                ours.settle();
-                sync(&dir);
-                let traffic = server.as_ref().map(|server| server.proxy.traffic());
-                let local = if contender == OURS { repository.clone() } else { place.repository() };
-                let stored = bytes_below(&local);
-                let taken = match (contender, operation) {
-                    (OURS, Operation::Restore) => ours.restore("first", timestamp.as_deref().expect("a first backup")),
-                    (OURS, Operation::Backup) => {
-                        let (taken, made) = ours.backup("first", "full");
-                        timestamp = Some(made);
-                        taken
-                    }
-                    (OURS, Operation::Unchanged | Operation::Changed) => ours.backup(operation.name(), &asked.second).0,
-                    _ => peer.run(operation, &place),
-                };
-                let traffic = server.as_ref().zip(traffic).map(|(now, then)| now.proxy.traffic().since(&then));
+                let (taken, stored, traffic) = pair.turn(contender, operation, &asked.second);
+                seconds[usize::from(contender != OURS)] = taken.seconds;
                 runs.push(Run {
                     data: case.kind.name(),
                     operation: operation.name(),
                     peer: peer.name(),
-                    pair,
+                    pair: number,
                     contender,
                     bytes: set.bytes,
                     files: set.files,
                     taken,
-                    // What was thrown away meanwhile is nothing that grew.
-                    stored: traffic.as_ref().map_or_else(|| bytes_below(&local).saturating_sub(stored), |t| t.sent),
+                    stored,
                     traffic,
                 });
             }
-            if let Some(before) = before {
-                assert_eq!(before, ours.table(), "the table is not what it was");
+            if let Some(table) = table {
+                assert_eq!(table, pair.ours.table(), "the table is not what it was");
             }
+            let ([mine, theirs], what, who) = (seconds, operation.name(), peer.name());
+            println!("{} {number} {what}: {OURS} {mine:.2} s, {who} {theirs:.2} s", case.name());
         }
-        if let (Some((_, sent)), Some(server)) = (&mut self.rgw, server) {
-            *sent += server.proxy.traffic().sent;
+        if let (Some((_, sent)), Some(way)) = (&mut self.rgw, &pair.way) {
+            *sent += way.proxy.traffic().sent;
         }
+        drop(pair);
+        empty(&dir);
     }
 
     /// A gateway with room, and a bucket in it.
-    fn fresh_rgw(&mut self) -> std::net::SocketAddr {
+    fn fresh_rgw(&mut self) -> SocketAddr {
         if self.rgw.as_ref().is_none_or(|(_, sent)| *sent > FRESH_AFTER) {
             // The old one first: it holds memory.
             self.rgw = None;
             let rgw = Rgw::start(&self.place.join("rgw"));
-            let place =
-                Place { dir: self.place.clone(), s3: Some((format!("http://{}", rgw.address()), String::new())) };
+            let s3 = Some((format!("http://{}", rgw.address()), String::new()));
+            let place = Place { dir: self.place.clone(), source: PathBuf::new(), s3 };
             Peer::Rclone.prepare(&place);
             self.rgw = Some((rgw, 0));
         }
@@ -195,18 +158,90 @@ impl Bench {
     }
 }
 
-fn start_ours(dir: &Path, repository: &Path, server: Option<&Server>, name: &str) -> Ours {
-    let Some(server) = server else {
-        return Ours::start(&dir.join("ours"), &format!("file://{}", repository.display()), &[]);
-    };
-    let properties = [
-        format!("s3.endpoint={}", server.endpoint),
+impl Pair {
+    /// Both have the same files, and an empty repository.
+    fn prepare(dir: &Path, set: &DataSet, peer: Peer, way: Option<Way>, name: &str) -> Self {
+        let s3 = way.as_ref().map(|way| (way.endpoint.clone(), format!("{name}-theirs")));
+        let mut place = Place { dir: dir.join("peer"), source: set.tree.clone(), s3 };
+        std::fs::create_dir_all(&place.dir).expect("make a directory");
+        if peer.can(Operation::Changed) {
+            // What is changed is a copy, of the only part, so that what changes has the same paths.
+            place.source = place.dir.join("source");
+            copy(set.root(), &place.source);
+        }
+        peer.prepare(&place);
+        let repository = dir.join("repository");
+        let (location, properties) = match &way {
+            None => (format!("file://{}", repository.display()), Vec::new()),
+            Some(way) => (format!("s3://bench/{name}-ours"), properties(&way.endpoint)),
+        };
+        let ours = Ours::start(&dir.join("ours"), &location, &properties);
+        set.parts.iter().for_each(|part| ours.load(part));
+        Self { dir: dir.to_owned(), ours, repository, peer, place, way, timestamp: None }
+    }
+
+    /// Makes ready for the operation; before a restore, answers with what the table is.
+    fn lead_up(&self, operation: Operation, set: &DataSet) -> Option<(String, String)> {
+        match operation {
+            Operation::Backup | Operation::Unchanged => None,
+            Operation::Changed => {
+                copy(&set.changed.join("."), &self.place.source);
+                self.ours.load(&set.changed);
+                None
+            }
+            Operation::Restore => {
+                let table = self.ours.table();
+                self.ours.drop_table();
+                Some(table)
+            }
+        }
+    }
+
+    /// What it took, the bytes that were stored, and with S3 the traffic.
+    fn turn(&mut self, contender: &str, operation: Operation, second: &str) -> (Taken, u64, Option<Traffic>) {
+        self.ours.settle();
+        sync(&self.dir);
+        let local = if contender == OURS { self.repository.clone() } else { self.place.repository() };
+        let (stored, traffic) = (bytes_below(&local), self.traffic());
+        let taken = match operation {
+            _ if contender != OURS => self.peer.run(operation, &self.place),
+            Operation::Backup => {
+                let (taken, timestamp) = self.ours.backup("first", "full");
+                self.timestamp = Some(timestamp);
+                taken
+            }
+            Operation::Unchanged | Operation::Changed => self.ours.backup(operation.name(), second).0,
+            Operation::Restore => self.ours.restore("first", self.timestamp.as_deref().expect("a first backup")),
+        };
+        let traffic = self.traffic().zip(traffic).map(|(now, then)| now.since(&then));
+        // A repository that has become smaller has stored nothing.
+        let grown = || bytes_below(&local).saturating_sub(stored);
+        let stored = traffic.as_ref().map_or_else(grown, |traffic| traffic.sent);
+        (taken, stored, traffic)
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.way.as_ref().map(|way| way.proxy.traffic())
+    }
+}
+
+/// Of our repository on S3.
+fn properties(endpoint: &str) -> Vec<String> {
+    vec![
+        format!("s3.endpoint={endpoint}"),
         "s3.region=us-east-1".to_owned(),
         format!("s3.access_key={ACCESS_KEY}"),
         format!("s3.secret_key={SECRET_KEY}"),
         "use_path_style=true".to_owned(),
-    ];
-    Ours::start(&dir.join("ours"), &format!("s3://bench/{name}"), &properties)
+    ]
+}
+
+/// Makes a directory, or what is left of an earlier one, new.
+fn empty(dir: &Path) {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).expect("remove what an earlier pair has left");
+    }
+    std::fs::create_dir_all(dir).expect("make a directory");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -50,16 +50,13 @@ pub(crate) enum Peer {
 pub(crate) struct Place {
     /// A directory of its own.
     pub(crate) dir: PathBuf,
+    /// What is backed up.
+    pub(crate) source: PathBuf,
     /// An S3 server and a name in its bucket `bench`; else all is local.
     pub(crate) s3: Option<(String, String)>,
 }
 
 impl Place {
-    /// What is backed up.
-    pub(crate) fn source(&self) -> PathBuf {
-        self.dir.join("source")
-    }
-
     /// Where it lands, if that is local.
     pub(crate) fn repository(&self) -> PathBuf {
         self.dir.join("repository")
@@ -99,7 +96,7 @@ impl Peer {
         let script = match self {
             Self::Cp | Self::Tar => return,
             Self::Restic => "restic -q init",
-            Self::Rclone => "rclone -q mkdir $REMOTE",
+            Self::Rclone => r#"rclone -q mkdir "$REMOTE""#,
             Self::Borg => "borg init -e none",
         };
         let _ = shell(&mut bash(script, place), &place.dir);
@@ -109,7 +106,7 @@ impl Peer {
     pub(crate) fn run(self, operation: Operation, place: &Place) -> Taken {
         let taken = shell(&mut bash(self.script(operation), place), &place.dir);
         if operation == Operation::Restore {
-            let (before, after) = (bytes_below(&place.source()), bytes_below(&place.out()));
+            let (before, after) = (bytes_below(&place.source), bytes_below(&place.out()));
             assert_eq!(before, after, "{} restores other bytes than there were", self.name());
         }
         taken
@@ -119,17 +116,17 @@ impl Peer {
         use Operation::{Backup, Changed, Restore, Unchanged};
         match (self, operation) {
             (Self::Cp, Restore) => "cp -r repository/tree out",
-            (Self::Cp, _) => "cp -r source repository/tree",
+            (Self::Cp, _) => r#"cp -r "$SOURCE" repository/tree"#,
             (Self::Tar, Restore) => "mkdir out && zstd -dqc repository/tar.zst | tar -C out -xf -",
-            (Self::Tar, _) => "tar -C source -cf - . | zstd -q -1 -T2 -o repository/tar.zst",
-            (Self::Restic, Backup) => "cd source && restic -q backup --tag first .",
-            (Self::Restic, Unchanged | Changed) => "cd source && restic -q backup --tag later .",
+            (Self::Tar, _) => r#"tar -C "$SOURCE" -cf - . | zstd -q -1 -T2 -o repository/tar.zst"#,
+            (Self::Restic, Backup) => r#"cd "$SOURCE" && restic -q backup --tag first ."#,
+            (Self::Restic, Unchanged | Changed) => r#"cd "$SOURCE" && restic -q backup --tag later ."#,
             (Self::Restic, Restore) => "restic -q restore latest --tag first --target out",
-            (Self::Rclone, Restore) => "rclone -q copy $REMOTE out",
-            (Self::Rclone, _) => "rclone -q copy source $REMOTE",
-            (Self::Borg, Backup) => "cd source && borg create ::first .",
-            (Self::Borg, Unchanged) => "cd source && borg create ::unchanged .",
-            (Self::Borg, Changed) => "cd source && borg create ::changed .",
+            (Self::Rclone, Restore) => r#"rclone -q copy "$REMOTE" out"#,
+            (Self::Rclone, _) => r#"rclone -q copy "$SOURCE" "$REMOTE""#,
+            (Self::Borg, Backup) => r#"cd "$SOURCE" && borg create ::first ."#,
+            (Self::Borg, Unchanged) => r#"cd "$SOURCE" && borg create ::unchanged ."#,
+            (Self::Borg, Changed) => r#"cd "$SOURCE" && borg create ::changed ."#,
             (Self::Borg, Restore) => "mkdir out && cd out && borg extract ::first",
         }
     }
@@ -152,7 +149,7 @@ fn bash(script: &str, place: &Place) -> Command {
     // With a bundle of certificates, which plain HTTP does not need, rclone refuses to start.
     command.env_remove("AWS_CA_BUNDLE");
     // An empty name: no file of the user's.
-    command.env("REMOTE", rclone).env("RCLONE_CONFIG", "");
+    command.env("SOURCE", &place.source).env("REMOTE", rclone).env("RCLONE_CONFIG", "");
     if let Some((endpoint, _)) = &place.s3 {
         let settings = [
             ("TYPE", "s3"),

@@ -6,7 +6,6 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 use tabvault_integration_tests::bench::chart::{Chart, Row};
-use tabvault_integration_tests::bench::data::DataSet;
 use tabvault_integration_tests::bench::machine::Machine;
 use tabvault_integration_tests::bench::statistics::{Bar, Spread};
 use tabvault_integration_tests::tree::write;
@@ -52,7 +51,7 @@ impl Figure {
 }
 
 /// All that can be said of a case's pairs.
-pub(crate) fn figures(case: &Case, set: &DataSet, asked: &Asked, runs: &[Run]) -> Vec<Figure> {
+pub(crate) fn figures(case: &Case, asked: &Asked, runs: &[Run]) -> Vec<Figure> {
     let ours = |operation: Operation| {
         runs.iter().filter(move |run| run.contender == OURS && run.operation == operation.name())
     };
@@ -85,8 +84,8 @@ pub(crate) fn figures(case: &Case, set: &DataSet, asked: &Asked, runs: &[Run]) -
         }
     }
     // 3. Requests and memory.
-    let requests = ours(Operation::Backup).filter_map(|run| run.traffic.as_ref());
-    let requests = requests.map(|traffic| traffic.total() as f64 / allowed_requests(set.bytes));
+    let requests = ours(Operation::Backup)
+        .filter_map(|run| run.traffic.as_ref().map(|traffic| traffic.total() as f64 / allowed_requests(run.bytes)));
     let what = "requests / (bytes / 32 MiB + 100)".to_owned();
     figures.extend(Spread::of(requests).map(|spread| Figure::new(Operation::Backup, what, spread, case.requests())));
     figures.extend(memory(runs, MEMORY));
@@ -140,9 +139,9 @@ fn contenders(runs: &[Run]) {
     let mut groups: BTreeMap<(usize, &str, &str), Vec<&Run>> = BTreeMap::new();
     for run in runs {
         let order = Operation::ALL.iter().position(|operation| operation.name() == run.operation).unwrap_or_default();
-        groups.entry((order, &run.data, run.contender)).or_default().push(run);
+        groups.entry((order, run.contender, &run.data)).or_default().push(run);
     }
-    for ((_, data, contender), runs) in groups {
+    for ((_, contender, data), runs) in groups {
         let median = |figure: fn(&Run) -> Option<f64>| {
             Spread::of(runs.iter().filter_map(|run| figure(run))).map(|spread| spread.median)
         };
@@ -152,7 +151,7 @@ fn contenders(runs: &[Run]) {
             let kinds = traffic.requests.iter().map(|(kind, count)| format!("{kind} {count}"));
             kinds.collect::<Vec<_>>().join(", ")
         });
-        let who = if data.starts_with("files") { data.to_owned() } else { contender.to_owned() };
+        let who = if data.starts_with("files") { format!("{contender}, {data}") } else { contender.to_owned() };
         println!(
             "{:<10} {who:<22} {:>8.2} {:>8.2} {:>8.2} {:>8.1} {:>7} {:>7} {:>7} {:>9}  {requests}",
             runs[0].operation,

@@ -17,7 +17,7 @@ const FILES_PER_DIRECTORY: u64 = 1000;
 /// One file in so many changes.
 const CHANGED: u64 = 100;
 /// Moves on when the trees do: kept ones of an earlier version are made again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a tree is like, at scale 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,8 @@ fn scaled(number: u64, scale: f64) -> u64 {
 /// A tree on disk, whole and durable.
 #[derive(Debug, Clone)]
 pub struct DataSet {
+    /// The directory of the parts.
+    pub tree: PathBuf,
     /// Directories to load one after the other; a path is in only one of them. More than one only for very many files.
     pub parts: Vec<PathBuf>,
     /// A directory with one file in a hundred, at least one, with other content of the same length.
@@ -113,8 +115,9 @@ impl DataSet {
             write(&mark, &serde_json::to_vec(&made).expect("plain numbers"));
             made
         });
-        let parts = (0..made.files.div_ceil(FILES_PER_PART)).map(|part| root.join(format!("part{part}"))).collect();
-        Self { parts, changed: root.join("changed"), bytes: made.bytes, files: made.files }
+        let tree = root.join("tree");
+        let parts = (0..made.files.div_ceil(FILES_PER_PART)).map(|part| tree.join(format!("part{part}"))).collect();
+        Self { tree, parts, changed: root.join("changed"), bytes: made.bytes, files: made.files }
     }
 
     /// The directory of a tree that is in one.
@@ -136,7 +139,7 @@ fn make(root: &Path, kind: Kind, scale: f64) -> Made {
         let path = format!("d{}/s{}/f{n}", part, n % FILES_PER_PART / FILES_PER_DIRECTORY);
         let content = kind.content(n, 0, scale);
         bytes += content.len() as u64;
-        put(&root.join(format!("part{part}")).join(&path), &content);
+        put(&root.join(format!("tree/part{part}")).join(&path), &content);
         if n % CHANGED == CHANGED / 2 || files <= CHANGED / 2 && n == 0 {
             put(&root.join("changed").join(&path), &kind.content(n, 1, scale));
         }
@@ -209,7 +212,7 @@ mod tests {
         write(&trace, b"");
         let _ = DataSet::make(dir.path(), Kind::Small, 0.001);
         assert!(trace.exists(), "it was made again");
-        fs::remove_file(set.root().parent().expect("its directory").join("made.json")).expect("remove the mark");
+        fs::remove_file(set.changed.with_file_name("made.json")).expect("remove the mark");
         let _ = DataSet::make(dir.path(), Kind::Small, 0.001);
         assert!(!trace.exists(), "the half-made tree was kept");
     }
