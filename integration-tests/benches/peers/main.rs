@@ -4,7 +4,7 @@
 //! begins alternates, so that a machine that becomes slower meets both. Ratios are those within pairs. What each case is,
 //! and what to mind, is in docs/performance.md.
 
-#![allow(clippy::print_stdout, reason = "a bench prints")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 #![allow(clippy::panic, reason = "a bench that cannot go on panics")]
 
 mod case;
@@ -63,7 +63,7 @@ impl Asked {
                 "--type" => asked.second = value()?,
                 "--peers" => asked.peers = names(value()?),
                 "--operations" => asked.operations = names(value()?),
-                "--out" => asked.out = value()?.into(),
+                "--out" => asked.out = from().join(value()?),
                 "--docs" => asked.out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/bench"),
                 flag if flag.starts_with('-') => return Err(format!("{flag} is not known; {USAGE}")),
                 _ => asked.cases.push(arg),
@@ -75,7 +75,7 @@ impl Asked {
         if let Some(case) = unknown {
             return Err(format!("there is no case {case}, only {}", known.join(", ")));
         }
-        let peers = Peer::ALL.map(Peer::name);
+        let peers = Peer::ALL.map(Peer::word);
         if let Some(peer) = asked.peers.iter().find(|peer| !peers.contains(&peer.as_str())) {
             return Err(format!("there is no peer {peer}, only {}", peers.join(", ")));
         }
@@ -94,7 +94,7 @@ impl Asked {
     }
 
     pub(crate) fn wants_peer(&self, peer: Peer) -> bool {
-        self.peers.is_empty() || self.peers.iter().any(|wanted| wanted == peer.name())
+        self.peers.is_empty() || self.peers.iter().any(|wanted| wanted == peer.word())
     }
 
     /// All but the first backup can be left out.
@@ -107,7 +107,12 @@ impl Asked {
 /// Where data sets are kept and everything happens.
 fn place() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-    std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(default, PathBuf::from)
+    std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(default, |place| from().join(place))
+}
+
+/// The directory that paths are relative to: cargo starts benches in another one.
+fn from() -> PathBuf {
+    std::env::var_os("TABVAULT_BENCH_FROM").map_or_else(PathBuf::new, PathBuf::from)
 }
 
 fn main() {

@@ -82,6 +82,11 @@ impl Peer {
         }
     }
 
+    /// The first word of its name: the program.
+    pub(crate) fn word(self) -> &'static str {
+        self.name().split(' ').next().unwrap_or_default()
+    }
+
     /// Whether it can do it in another way than by a first backup.
     pub(crate) fn can(self, operation: Operation) -> bool {
         match operation {
