@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test that cannot go on panics")]
 
+pub mod bench;
 pub mod binary;
 pub mod checks;
 pub mod cluster;

@@ -1,8 +1,10 @@
 //! Real processes beside a test: the program's servers, and an S3 server. Each ends with the test.
 
 use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -39,13 +41,50 @@ impl Server {
     #[must_use]
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut command = server();
-        command.args(["--log", "error"]).args(args).stdout(Stdio::piped());
+        command.args(["--log", "error"]).args(args);
+        Self::spawn(command, "gRPC")
+    }
+
+    /// `tabvault fe` on free ports, with its data in `dir/fe` and what it has to say in `dir/fe.log`.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    #[must_use]
+    pub fn coordinator(dir: &Path) -> Self {
+        let mut command = server();
+        command.args(["fe", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(dir.join("fe"));
+        command.stderr(log(&dir.join("fe.log")));
+        Self::spawn(command, "gRPC")
+    }
+
+    /// `tabvault be` of that coordinator, with its data in `dir/be` and what it has to say in `dir/be.log`; it attaches
+    /// once it is ready. Its address is that of its HTTP.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    #[must_use]
+    pub fn agent(&self, dir: &Path) -> Self {
+        let mut command = server();
+        command.args(["be", "--http", "127.0.0.1:0", "--fe", &format!("http://{}", self.address)]);
+        command.arg("--agent-token-file").arg(dir.join("fe/agent.token")).arg("--data").arg(dir.join("be"));
+        command.stderr(log(&dir.join("be.log")));
+        Self::spawn(command, "HTTP")
+    }
+
+    fn spawn(mut command: Command, protocol: &str) -> Self {
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().expect("start tabvault");
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is ours"));
         stdout.read_line(&mut said).expect("read what it says");
-        let Some(address) = listens(&said, "gRPC") else { panic!("{command:?} is not ready: {said}") };
+        let Some(address) = listens(&said, protocol) else { panic!("{command:?} is not ready: {said}") };
         Self { child, address: address.to_owned(), said }
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// `host:port` where it speaks `protocol`: gRPC, MySQL or HTTP.
@@ -73,6 +112,10 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn log(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).expect("open a log")
 }
 
 fn listens<'a>(said: &'a str, protocol: &str) -> Option<&'a str> {

@@ -1,0 +1,249 @@
+//! Running pairs: tabvault and a peer, in turn.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tabvault_common::clock::SystemClock;
+use tabvault_integration_tests::bench::data::DataSet;
+use tabvault_integration_tests::bench::measure::{Taken, shell, sync};
+use tabvault_integration_tests::bench::ours::Ours;
+use tabvault_integration_tests::bench::proxy::{Proxy, Traffic};
+use tabvault_integration_tests::bench::resources::bytes_below;
+use tabvault_integration_tests::bench::rgw::{ACCESS_KEY, Rgw, SECRET_KEY};
+use tokio::runtime::Runtime;
+
+use crate::Asked;
+use crate::case::Case;
+use crate::peer::{Operation, Peer, Place};
+
+/// The name of tabvault among the contenders.
+pub(crate) const OURS: &str = "tabvault";
+/// Bytes after which the gateway is started anew, so that its memory is never full.
+const FRESH_AFTER: u64 = 512 << 20;
+
+/// One measurement.
+#[derive(Debug, Serialize)]
+pub(crate) struct Run {
+    /// Name of the data set.
+    pub(crate) data: String,
+    pub(crate) operation: &'static str,
+    /// Whose pair it is in.
+    pub(crate) peer: &'static str,
+    pub(crate) pair: usize,
+    /// Who did it: tabvault, or the peer.
+    pub(crate) contender: &'static str,
+    /// Bytes and files of the data set.
+    pub(crate) bytes: u64,
+    files: u64,
+    #[serde(flatten)]
+    pub(crate) taken: Taken,
+    /// Bytes by which the repository grew; with S3, bytes sent.
+    pub(crate) stored: u64,
+    /// With S3.
+    pub(crate) traffic: Option<Traffic>,
+}
+
+/// Directories and servers for all cases.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// Where everything happens.
+    pub(crate) place: PathBuf,
+    runtime: Runtime,
+    /// A gateway, and the bytes that it was sent.
+    rgw: Option<(Rgw, u64)>,
+}
+
+/// The proxy to an S3 server, of one pair.
+#[derive(Debug)]
+struct Way {
+    proxy: Proxy,
+    endpoint: String,
+}
+
+/// tabvault and a peer, each with the same files and a repository of its own.
+#[derive(Debug)]
+struct Pair {
+    dir: PathBuf,
+    ours: Ours,
+    /// Where ours writes, if that is local.
+    repository: PathBuf,
+    peer: Peer,
+    place: Place,
+    way: Option<Way>,
+    /// Of our first backup.
+    timestamp: Option<String>,
+}
+
+impl Bench {
+    pub(crate) fn new(place: &Path) -> Self {
+        std::fs::create_dir_all(place).expect("make the bench's directory");
+        let place = place.canonicalize().expect("the directory's path");
+        Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None }
+    }
+
+    /// All pairs of a case.
+    pub(crate) fn pairs(&mut self, case: &Case, asked: &Asked) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for number in 0..asked.pairs {
+            for peer in case.peers().iter().copied().filter(|peer| asked.wants_peer(*peer)) {
+                self.pair(case, asked, peer, number, &mut runs);
+            }
+        }
+        runs
+    }
+
+    /// One pair.
+    pub(crate) fn pair(&mut self, case: &Case, asked: &Asked, peer: Peer, number: usize, runs: &mut Vec<Run>) {
+        let set = DataSet::make(&self.place.join("data"), case.kind, asked.scale);
+        let dir = self.place.join("run");
+        empty(&dir);
+        let way = case.storage.delay().map(|delay| {
+            let upstream = self.fresh_rgw();
+            let proxy = self.runtime.block_on(Proxy::start(upstream, delay, Arc::new(SystemClock)));
+            let endpoint = format!("http://{}", proxy.address());
+            Way { proxy, endpoint }
+        });
+        let name = format!("{}-{number}-{}", case.name(), peer.name().replace(' ', ""));
+        let mut pair = Pair::prepare(&dir, &set, peer, way, &name);
+        let wanted = |operation: &Operation| peer.can(*operation) && asked.wants_operation(*operation);
+        for (turn, operation) in Operation::ALL.into_iter().filter(wanted).enumerate() {
+            let table = pair.lead_up(operation, &set);
+            let mut turns = [OURS, peer.name()];
+            turns.rotate_left((number + turn) % 2);
+            let mut seconds = [0.0; 2];
+            for contender in turns {
+                let (taken, stored, traffic) = pair.turn(contender, operation, &asked.second);
+                seconds[usize::from(contender != OURS)] = taken.seconds;
+                runs.push(Run {
+                    data: case.kind.name(),
+                    operation: operation.name(),
+                    peer: peer.name(),
+                    pair: number,
+                    contender,
+                    bytes: set.bytes,
+                    files: set.files,
+                    taken,
+                    stored,
+                    traffic,
+                });
+            }
+            if let Some(table) = table {
+                assert_eq!(table, pair.ours.table(), "the table is not what it was");
+            }
+            let ([mine, theirs], what, who) = (seconds, operation.name(), peer.name());
+            println!("{} {number} {what}: {OURS} {mine:.2} s, {who} {theirs:.2} s", case.name());
+        }
+        if let (Some((_, sent)), Some(way)) = (&mut self.rgw, &pair.way) {
+            *sent += way.proxy.traffic().sent;
+        }
+        drop(pair);
+        empty(&dir);
+    }
+
+    /// A gateway with room, and a bucket in it.
+    fn fresh_rgw(&mut self) -> SocketAddr {
+        if self.rgw.as_ref().is_none_or(|(_, sent)| *sent > FRESH_AFTER) {
+            // The old one first: it holds memory.
+            self.rgw = None;
+            let rgw = Rgw::start(&self.place.join("rgw"));
+            let s3 = Some((format!("http://{}", rgw.address()), String::new()));
+            let place = Place { dir: self.place.clone(), source: PathBuf::new(), s3 };
+            Peer::Rclone.prepare(&place);
+            self.rgw = Some((rgw, 0));
+        }
+        self.rgw.as_ref().expect("it was just started").0.address()
+    }
+}
+
+impl Pair {
+    /// Both have the same files, and an empty repository.
+    fn prepare(dir: &Path, set: &DataSet, peer: Peer, way: Option<Way>, name: &str) -> Self {
+        let s3 = way.as_ref().map(|way| (way.endpoint.clone(), format!("{name}-theirs")));
+        let mut place = Place { dir: dir.join("peer"), source: set.tree.clone(), s3 };
+        std::fs::create_dir_all(&place.dir).expect("make a directory");
+        if peer.can(Operation::Changed) {
+            // What is changed is a copy, of the only part, so that what changes has the same paths.
+            place.source = place.dir.join("source");
+            copy(set.root(), &place.source);
+        }
+        peer.prepare(&place);
+        let repository = dir.join("repository");
+        let (location, properties) = match &way {
+            None => (format!("file://{}", repository.display()), Vec::new()),
+            Some(way) => (format!("s3://bench/{name}-ours"), properties(&way.endpoint)),
+        };
+        let ours = Ours::start(&dir.join("ours"), &location, &properties);
+        set.parts.iter().for_each(|part| ours.load(part));
+        Self { dir: dir.to_owned(), ours, repository, peer, place, way, timestamp: None }
+    }
+
+    /// Makes ready for the operation; before a restore, answers with what the table is.
+    fn lead_up(&self, operation: Operation, set: &DataSet) -> Option<(String, String)> {
+        match operation {
+            Operation::Backup | Operation::Unchanged => None,
+            Operation::Changed => {
+                copy(&set.changed.join("."), &self.place.source);
+                self.ours.load(&set.changed);
+                None
+            }
+            Operation::Restore => {
+                let table = self.ours.table();
+                self.ours.drop_table();
+                Some(table)
+            }
+        }
+    }
+
+    /// What it took, the bytes that were stored, and with S3 the traffic.
+    fn turn(&mut self, contender: &str, operation: Operation, second: &str) -> (Taken, u64, Option<Traffic>) {
+        self.ours.settle();
+        sync(&self.dir);
+        let local = if contender == OURS { self.repository.clone() } else { self.place.repository() };
+        let (stored, traffic) = (bytes_below(&local), self.traffic());
+        let taken = match operation {
+            _ if contender != OURS => self.peer.run(operation, &self.place),
+            Operation::Backup => {
+                let (taken, timestamp) = self.ours.backup("first", "full");
+                self.timestamp = Some(timestamp);
+                taken
+            }
+            Operation::Unchanged | Operation::Changed => self.ours.backup(operation.name(), second).0,
+            Operation::Restore => self.ours.restore("first", self.timestamp.as_deref().expect("a first backup")),
+        };
+        let traffic = self.traffic().zip(traffic).map(|(now, then)| now.since(&then));
+        // A repository that has become smaller has stored nothing.
+        let grown = || bytes_below(&local).saturating_sub(stored);
+        let stored = traffic.as_ref().map_or_else(grown, |traffic| traffic.sent);
+        (taken, stored, traffic)
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.way.as_ref().map(|way| way.proxy.traffic())
+    }
+}
+
+/// Of our repository on S3.
+fn properties(endpoint: &str) -> Vec<String> {
+    vec![
+        format!("s3.endpoint={endpoint}"),
+        "s3.region=us-east-1".to_owned(),
+        format!("s3.access_key={ACCESS_KEY}"),
+        format!("s3.secret_key={SECRET_KEY}"),
+        "use_path_style=true".to_owned(),
+    ]
+}
+
+/// Makes a directory, or what is left of an earlier one, new.
+fn empty(dir: &Path) {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).expect("remove what an earlier pair has left");
+    }
+    std::fs::create_dir_all(dir).expect("make a directory");
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = shell(Command::new("cp").arg("-r").arg(from).arg(to), from);
+}
