@@ -17,6 +17,9 @@ use tabvault_common::settings::{AgentSettings, Configuration, RepositorySettings
 use super::{Agents, State, ToAgent, identity};
 use crate::store::{Committed, JobStore, Transaction};
 
+#[cfg(test)]
+mod tests;
+
 /// What is set for all agents.
 const ALL: &str = "agent-settings";
 
