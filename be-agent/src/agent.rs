@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{AgentUuid, BackendId, ClusterId, Epoch};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::memory::Memory;
 use crate::session::Session;
 use crate::state::State;
 use crate::store::TabletStore;
+use crate::throttle::MAX_REQUESTS_IN_FLIGHT;
 use crate::work_dir::WorkDirs;
 use crate::worker::Worker;
 
@@ -47,6 +48,7 @@ impl Agent {
         let (state, journals) = prepare(config.state_dir.clone(), work.clone()).await?;
         let lists = config.memory_budget / LISTS_SHARE;
         let memory = Memory::new(config.memory_budget - lists);
+        config.storage.throttle().begin(config.settings, config.parallel_transfers);
         let shared = Arc::new(Shared {
             store,
             loads,
@@ -55,8 +57,7 @@ impl Agent {
             storage: config.storage.clone(),
             memory: memory.clone(),
             lists: Memory::new(lists),
-            transfers: Arc::new(Semaphore::new(config.parallel_transfers)),
-            parallel: config.parallel_transfers,
+            parallel: config.parallel_transfers.max(MAX_REQUESTS_IN_FLIGHT as usize),
             watermark: config.free_space_watermark,
         });
         let worker = Worker::new(Arc::clone(&shared), config.light_tasks, config.heavy_tasks, config.max_tasks);

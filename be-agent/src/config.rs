@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tabvault_broker::limit::LimitStorage;
+use tabvault_broker::observe::ObserveStorage;
 use tabvault_broker::open::Options;
 use tabvault_broker::storage::Storage;
 use tabvault_common::access::StorageAccess;
@@ -14,7 +16,10 @@ use tabvault_common::clock::{Clock, SystemClock};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::BackendId;
 use tabvault_common::secret::Secret;
+use tabvault_common::settings::AgentSettings;
 use tonic::transport::Uri;
+
+use crate::throttle::Throttle;
 
 /// The least memory with which transfers make headway, in bytes.
 pub const MIN_MEMORY_BUDGET: u64 = 32 << 20;
@@ -38,8 +43,11 @@ pub struct AgentConfig {
     pub insecure: bool,
     /// Bytes that all transfers together may hold in memory, lists of their files included.
     pub memory_budget: u64,
-    /// Objects and ranges in flight at once, over all tasks.
+    /// Objects and ranges in flight at once to and from `file://`, over all tasks.
     pub parallel_transfers: usize,
+    /// What the agent keeps to where the coordinator says nothing. To and from other storage than `file://` as many
+    /// objects and ranges are in flight as it takes without slowing down, up to `max_requests_in_flight`, 64 by default.
+    pub settings: AgentSettings,
     /// Tasks that move bytes (upload, download, load, export) running at once.
     pub heavy_tasks: usize,
     /// Other tasks running at once.
@@ -59,10 +67,23 @@ pub struct AgentConfig {
     pub clock: Arc<dyn Clock>,
 }
 
-/// How an agent opens the storage that a task names: by the broker crate's [`Options`], which carry limits, or by a
-/// function that an embedder gives.
+/// How an agent opens the storage that a task names: by the broker crate's [`Options`], or by a function that an embedder
+/// gives.
+///
+/// Clones share what the agent keeps to: limits, and the window of requests. Give the agent and its store clones of one,
+/// and every agent its own. Storage that a function opens keeps to the limits as well, but what it tries again by itself
+/// is neither counted nor seen.
 #[derive(Clone)]
-pub struct StorageOpener(Arc<OpenStorage>);
+pub struct StorageOpener {
+    open: How,
+    throttle: Throttle,
+}
+
+#[derive(Clone)]
+enum How {
+    Options(Arc<Options>),
+    Function(Arc<OpenStorage>),
+}
 
 type Opening = BoxFuture<'static, Result<Arc<dyn Storage>, Failure>>;
 type OpenStorage = dyn Fn(StorageAccess) -> Opening + Send + Sync;
@@ -70,25 +91,45 @@ type OpenStorage = dyn Fn(StorageAccess) -> Opening + Send + Sync;
 impl StorageOpener {
     /// Opens storage by `open`.
     pub fn new(open: impl Fn(StorageAccess) -> Opening + Send + Sync + 'static) -> Self {
-        Self(Arc::new(open))
+        Self { open: How::Function(Arc::new(open)), throttle: Throttle::new(Arc::new(SystemClock)) }
     }
 
     /// Opens the storage that `access` names.
     ///
     /// # Errors
-    /// Those of the function given to [`StorageOpener::new`].
+    /// Those of [`Options::open`], or of the function given to [`StorageOpener::new`].
     pub async fn open(&self, access: &StorageAccess) -> Result<Arc<dyn Storage>, Failure> {
-        (self.0)(access.clone()).await
+        let (limits, observer) = (self.throttle.limits(access), self.throttle.observer(access));
+        match &self.open {
+            How::Options(options) => {
+                let mut options = Options::clone(options);
+                options.limits.extend(limits);
+                options.observer = observer.or(options.observer);
+                options.open(access).await
+            }
+            How::Function(open) => {
+                let mut storage = open(access.clone()).await?;
+                if let Some(observer) = observer {
+                    storage = Arc::new(ObserveStorage::new(storage, observer, Arc::clone(self.throttle.clock())));
+                }
+                for limits in limits {
+                    storage = Arc::new(LimitStorage::new(storage, limits));
+                }
+                Ok(storage)
+            }
+        }
+    }
+
+    /// What everything opened by this keeps to.
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 }
 
 impl From<Options> for StorageOpener {
     fn from(options: Options) -> Self {
-        let options = Arc::new(options);
-        Self::new(move |access| {
-            let options = Arc::clone(&options);
-            Box::pin(async move { options.open(&access).await })
-        })
+        let throttle = Throttle::new(Arc::clone(&options.clock));
+        Self { open: How::Options(Arc::new(options)), throttle }
     }
 }
 
@@ -129,6 +170,7 @@ impl Default for AgentConfig {
             insecure: false,
             memory_budget: 192 << 20,
             parallel_transfers: 16,
+            settings: AgentSettings::default(),
             heavy_tasks: 4,
             light_tasks: 8,
             max_tasks: 1024,
@@ -171,6 +213,9 @@ impl AgentConfig {
             if !(1..=65_536).contains(&number) {
                 return Err(invalid(field, "give a number from 1 to 65536"));
             }
+        }
+        if self.settings.max_requests_in_flight == Some(0) {
+            return Err(invalid("max_requests_in_flight", "give a number from 1 on"));
         }
         for (field, span) in [("heartbeat", self.heartbeat), ("reconnect_within", self.reconnect_within)] {
             if span.is_zero() {

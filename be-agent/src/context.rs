@@ -14,12 +14,12 @@ use tabvault_broker::storage::{ObjectWriter, Storage};
 use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::task::TaskKey;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::StorageOpener;
+use crate::gate::{Gate, Place};
 use crate::journal::Journals;
 use crate::load::LoadStore;
 use crate::memory::{Memory, Reservation};
@@ -38,8 +38,7 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     /// For what tasks know of their files, apart from `memory`: whoever holds of this may wait for that.
     pub(crate) lists: Memory,
-    pub(crate) transfers: Arc<Semaphore>,
-    /// How many permits `transfers` has: one task needs no more futures in flight.
+    /// The most transfers that may ever be in flight: one task needs no more futures.
     pub(crate) parallel: usize,
     pub(crate) watermark: u64,
 }
@@ -66,6 +65,8 @@ pub(crate) struct TaskContext {
     pub(crate) key: TaskKey,
     pub(crate) shared: Arc<Shared>,
     pub(crate) progress: Arc<Progress>,
+    /// Where its transfers wait for their turn.
+    pub(crate) transfers: Gate,
     /// Asks work on blocking threads to end soon.
     pub(crate) stop: CancellationToken,
     /// Everything that outlives the task's future.
@@ -73,11 +74,16 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    /// Runs `work` where it may block.
+    /// Runs `work` where it may block, when a core is allowed for it. It must not wait for other such work.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let core = self.shared.storage.throttle().cores().enter().await?;
+        let work = move || {
+            let _core = core;
+            work()
+        };
         joined(self.tracker.spawn_blocking(work)).await
     }
 
@@ -104,11 +110,7 @@ impl TaskContext {
 
     /// The second half of [`TaskContext::transfer`], for whoever needs memory earlier.
     pub(crate) async fn permit(&self, memory: Reservation) -> Result<Slot> {
-        let permit = Arc::clone(&self.shared.transfers)
-            .acquire_owned()
-            .await
-            .map_err(|_| Failure::transient(Kind::Internal, "begin a transfer: the agent is shutting down"))?;
-        Ok(Slot { _memory: memory, _permit: permit })
+        Ok(Slot { _memory: memory, _place: self.transfers.enter().await? })
     }
 
     /// Begins the object `path`.
@@ -122,7 +124,7 @@ impl TaskContext {
 #[derive(Debug)]
 pub(crate) struct Slot {
     _memory: Reservation,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// An object being written that gives up by itself when it is dropped.

@@ -16,8 +16,10 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::task::{TaskBody, TaskResult};
 
 use crate::context::TaskContext;
+use crate::gate::Gate;
 use crate::load::LoadStore;
 use crate::store::Result;
+use crate::throttle::Throttle;
 
 /// Does what `body` says.
 pub(crate) async fn run(context: &TaskContext, body: TaskBody) -> Result<TaskResult> {
@@ -37,6 +39,21 @@ pub(crate) async fn run(context: &TaskContext, body: TaskBody) -> Result<TaskRes
         Retry::OutcomeUnknown => Failure { retry: Retry::Safe, ..failure },
         Retry::Never | Retry::Safe => failure,
     })
+}
+
+/// Where the transfers of a task wait for their turn. Those that have none wait nowhere.
+pub(crate) fn transfers(throttle: &Throttle, body: &TaskBody) -> Gate {
+    match body {
+        TaskBody::Upload(task) => throttle.transfers(&task.repository).clone(),
+        TaskBody::Download(task) => throttle.transfers(&task.repository).clone(),
+        TaskBody::MakeSnapshot(_)
+        | TaskBody::Release(_)
+        | TaskBody::CreateTablets(_)
+        | TaskBody::Adopt(_)
+        | TaskBody::DropTablets(_)
+        | TaskBody::Load(_)
+        | TaskBody::Export(_) => Gate::open(),
+    }
 }
 
 /// The store of loads, if this engine has one.

@@ -127,7 +127,11 @@ impl Symptom<'_> {
             "OperationAborted" | "ConditionalRequestConflict" => {
                 Some((Kind::Busy, Retry::Safe, "another request to the same object is under way".to_owned()))
             }
-            "InternalError" | "ServiceUnavailable" | "RequestTimeout" => {
+            // In S3's words: reduce the rate of requests.
+            "ServiceUnavailable" => {
+                Some((Kind::RateLimited, self.unsure(), format!("{endpoint} failed to answer for now ({code})")))
+            }
+            "InternalError" | "RequestTimeout" => {
                 Some((Kind::Unreachable, self.unsure(), format!("{endpoint} failed to answer for now ({code})")))
             }
             _ => None,
@@ -149,7 +153,12 @@ impl Symptom<'_> {
             429 => Some((Kind::RateLimited, Retry::Safe, format!("{endpoint} asks to slow down (status 429)"))),
             507 => Some((Kind::NoSpace, Retry::Safe, format!("{endpoint} has no space left (status 507)"))),
             408 | 499 | 500..=599 if status != 501 => Some((
-                Kind::Unreachable,
+                // A gateway before the storage says in this way that the storage has more to do than it can.
+                match status {
+                    503 => Kind::RateLimited,
+                    504 => Kind::TimedOut,
+                    _ => Kind::Unreachable,
+                },
                 self.unsure(),
                 format!("{endpoint} failed to answer for now (status {status})"),
             )),

@@ -9,7 +9,7 @@
 //! | [`open`] | from a location and its properties to a decorated storage |
 //! | [`local`] | `file://`: crash-safe files, no OpenDAL |
 //! | [`opendal`] | `s3://` and memory: the only place that names OpenDAL |
-//! | [`timeout`], [`limit`], [`retry`] | decorators that every opened storage wears |
+//! | [`timeout`], [`observe`], [`limit`], [`retry`] | decorators that every opened storage wears |
 //! | [`faults`] | a decorator that fails on purpose, for tests |
 //! | [`process`], [`remote`] | the broker process and its client, the same `Storage` seen from afar |
 //! | [`probe`] | what CREATE REPOSITORY wants to know of a storage |
@@ -22,6 +22,7 @@ pub mod conformance;
 pub mod faults;
 pub mod limit;
 pub mod local;
+pub mod observe;
 pub mod open;
 pub mod opendal;
 mod path;

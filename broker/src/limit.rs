@@ -1,14 +1,15 @@
-//! Bounds what a process asks of its storage: bytes per second, requests per second, requests at once.
+//! Bounds what a process asks of its storage: bytes per second and requests per second.
 //!
-//! The budget is a [`Limits`], shared by any number of storages and changed while they run. A request counts as under
-//! way only while somebody waits for it: a stream or a writer that lies idle holds nothing, so that whoever reads one
-//! object while reading another cannot lock itself out.
+//! The budget is a [`Limits`], shared by any number of storages and changed while they run: whoever waits, and whoever
+//! is in the middle of an object, obeys the new one at once. Nobody holds anything while waiting, so that whoever reads
+//! one object while writing another cannot lock itself out.
 
 mod bucket;
 
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tabvault_common::clock::Clock;
 use tokio::sync::watch;
 
 use crate::storage::{Created, ObjectMeta, ObjectWriter, Result, Storage};
-use bucket::{Bucket, Turnstile};
+use bucket::Bucket;
 
 /// The numbers of a budget; `None` means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,8 +27,6 @@ pub struct Rates {
     pub bytes_per_second: Option<u64>,
     /// Requests per second.
     pub requests_per_second: Option<u64>,
-    /// Requests under way at once; zero counts as one.
-    pub in_flight: Option<usize>,
 }
 
 /// A budget, shared and changeable: clones are handles of the same one.
@@ -42,7 +41,6 @@ struct Inner {
     rates: watch::Sender<Rates>,
     bytes: Bucket,
     requests: Bucket,
-    turnstile: Turnstile,
 }
 
 impl Limits {
@@ -52,7 +50,6 @@ impl Limits {
         let inner = Inner {
             bytes: Bucket::new(clock.now()),
             requests: Bucket::new(clock.now()),
-            turnstile: Turnstile::default(),
             rates: watch::Sender::new(rates),
             clock,
         };
@@ -70,20 +67,32 @@ impl Limits {
         *self.inner.rates.borrow()
     }
 
+    /// Whether somebody else has a handle of this budget.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
     /// Takes `bytes` out of the budget, waiting until earlier takers have paid.
     async fn bytes(&self, bytes: u64) {
-        self.inner.bytes.take(bytes, |rates| rates.bytes_per_second, &*self.inner.clock, &self.inner.rates).await;
+        let Inner { bytes: bucket, clock, rates, .. } = &*self.inner;
+        note("bytes", bucket.take(bytes, |rates| rates.bytes_per_second, &**clock, rates).await);
     }
 
     /// Makes one request when it is its turn.
     async fn request<T>(&self, work: impl Future<Output = T> + Send) -> T {
-        self.inner.requests.take(1, |rates| rates.requests_per_second, &*self.inner.clock, &self.inner.rates).await;
-        self.in_flight(work).await
-    }
-
-    async fn in_flight<T>(&self, work: impl Future<Output = T> + Send) -> T {
-        let _turn = self.inner.turnstile.enter(&self.inner.rates).await;
+        let Inner { requests: bucket, clock, rates, .. } = &*self.inner;
+        note("requests", bucket.take(1, |rates| rates.requests_per_second, &**clock, rates).await);
         work.await
+    }
+}
+
+/// Counts a wait.
+fn note(by: &'static str, waited: Option<Duration>) {
+    if let Some(waited) = waited {
+        metrics::counter!("tabvault_storage_throttled_total", "by" => by).increment(1);
+        let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        metrics::counter!("tabvault_storage_throttled_milliseconds_total", "by" => by).increment(millis);
     }
 }
 
@@ -100,15 +109,11 @@ impl LimitStorage {
         Self { inner, limits }
     }
 
-    fn paced<T: Send + 'static>(
-        &self,
-        stream: BoxStream<'static, Result<T>>,
-        cost: fn(&T) -> u64,
-    ) -> BoxStream<'static, Result<T>> {
+    fn paced(&self, stream: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
         stream::try_unfold((stream, self.limits.clone()), move |(mut stream, limits)| async move {
-            let Some(item) = limits.in_flight(stream.try_next()).await? else { return Ok(None) };
-            limits.bytes(cost(&item)).await;
-            Ok(Some((item, (stream, limits))))
+            let Some(data) = stream.try_next().await? else { return Ok(None) };
+            limits.bytes(data.len() as u64).await;
+            Ok(Some((data, (stream, limits))))
         })
         .boxed()
     }
@@ -143,7 +148,7 @@ impl Storage for LimitStorage {
 
     async fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
         let stream = self.limits.request(self.inner.read(path, range)).await?;
-        Ok(self.paced(stream, |data| data.len() as u64))
+        Ok(self.paced(stream))
     }
 
     async fn stat(&self, path: &str) -> Result<Option<ObjectMeta>> {
@@ -151,13 +156,11 @@ impl Storage for LimitStorage {
     }
 
     async fn list(&self, prefix: &str) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
-        let stream = self.limits.request(self.inner.list(prefix)).await?;
-        Ok(self.paced(stream, |_| 0))
+        self.limits.request(self.inner.list(prefix)).await
     }
 
     async fn list_level(&self, prefix: &str) -> Result<BoxStream<'static, Result<String>>> {
-        let stream = self.limits.request(self.inner.list_level(prefix)).await?;
-        Ok(self.paced(stream, |_| 0))
+        self.limits.request(self.inner.list_level(prefix)).await
     }
 
     async fn delete(&self, paths: &[String]) -> Result<()> {
@@ -174,7 +177,7 @@ struct LimitWriter {
 impl ObjectWriter for LimitWriter {
     async fn write(&mut self, data: Bytes) -> Result<()> {
         self.limits.bytes(data.len() as u64).await;
-        self.limits.in_flight(self.inner.write(data)).await
+        self.inner.write(data).await
     }
 
     async fn close(self: Box<Self>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! From where a storage is and how it is reached to a [`Storage`] that may be used at once.
 //!
-//! Every opened storage wears the same decorators, from the inside: time-outs (each attempt has its own), limits (each
-//! attempt costs), retries. Nothing is contacted while opening; wrong locations and properties are refused here, wrong
+//! Every opened storage wears the same decorators, from the inside: time-outs (each attempt has its own), the observer
+//! (who does not count waiting for limits), limits (each attempt costs), retries. Nothing is contacted while opening; wrong locations and properties are refused here, wrong
 //! keys and dead hosts by the first call. [`crate::probe`] makes such calls on purpose.
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use tabvault_common::failure::{Failure, Kind};
 use crate::faults::Faults;
 use crate::limit::{LimitStorage, Limits};
 use crate::local::LocalStorage;
+use crate::observe::{ObserveStorage, Observer};
 use crate::opendal::{self, OpendalStorage};
 use crate::properties::{self, Target};
 use crate::remote::{Connection, RemoteStorage};
@@ -35,8 +36,10 @@ pub struct Options {
     pub retry: Policy,
     /// When a call is given up.
     pub timeouts: Timeouts,
-    /// The budget that all storages opened with these options share; `None`: unlimited.
-    pub limits: Option<Limits>,
+    /// The budgets that all storages opened with these options share; each of them must allow what is asked.
+    pub limits: Vec<Limits>,
+    /// Who is told how requests went, each attempt by itself.
+    pub observer: Option<Arc<dyn Observer>>,
     /// How broker processes are talked to.
     pub connection: Connection,
     /// Whether `memory://name` is understood, shared by name within the process. Only tests want that: a backup there
@@ -52,7 +55,8 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             retry: Policy::default(),
             timeouts: Timeouts::default(),
-            limits: None,
+            limits: Vec::new(),
+            observer: None,
             connection: Connection::default(),
             memory: false,
             faults: None,
@@ -119,7 +123,10 @@ impl Options {
             plain = faults.wrap(plain);
         }
         let mut storage: Arc<dyn Storage> = Arc::new(TimeoutStorage::new(plain, self.timeouts, self.clock.clone()));
-        if let Some(limits) = &self.limits {
+        if let Some(observer) = &self.observer {
+            storage = Arc::new(ObserveStorage::new(storage, observer.clone(), self.clock.clone()));
+        }
+        for limits in &self.limits {
             storage = Arc::new(LimitStorage::new(storage, limits.clone()));
         }
         Ok(Arc::new(RetryStorage::new(storage, self.retry, self.clock.clone())))
@@ -141,7 +148,10 @@ impl Options {
         }
         Ok(match target {
             Target::Local(root) => Arc::new(LocalStorage::new(root)?),
-            Target::S3(settings) => Arc::new(OpendalStorage::s3(&settings, self.clock.clone(), self.retry)?),
+            Target::S3(settings) => {
+                let storage = OpendalStorage::s3(&settings, self.clock.clone(), self.retry)?;
+                Arc::new(storage.observed(self.observer.clone()))
+            }
             Target::Memory(name) if self.memory => shared_memory(&name, &self.clock)?,
             Target::Memory(_) => {
                 return Err(Failure::fatal(

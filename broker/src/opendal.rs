@@ -36,6 +36,7 @@ use tabvault_common::clock::Clock;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::secret::Secret;
 
+use crate::observe::{Observer, is_push_back};
 use crate::path::{check_object, check_prefix};
 use crate::pieces;
 use crate::properties::S3Settings;
@@ -59,6 +60,7 @@ pub struct OpendalStorage {
     place: Arc<Place>,
     clock: Arc<dyn Clock>,
     policy: Policy,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// Where the storage is, for messages.
@@ -89,7 +91,7 @@ impl OpendalStorage {
             secrets: Vec::new(),
         };
         let op = Operator::new(Memory::default()).map_err(|error| misconfigured(&place, &error))?;
-        Ok(Self { op, place: Arc::new(place), clock, policy: Policy::default() })
+        Ok(Self { op, place: Arc::new(place), clock, policy: Policy::default(), observer: None })
     }
 
     /// The bucket that `settings` describe. Nothing is contacted yet.
@@ -126,11 +128,17 @@ impl OpendalStorage {
         let op = Operator::new(builder).map_err(|error| misconfigured(&place, &error))?;
         let transport = HttpTransporter::new(S3Transport(ReqwestTransport::new(client()?)));
         let context = op.base_context().with_http_transport(transport);
-        Ok(Self { op: op.with_context(context), place: Arc::new(place), clock, policy })
+        Ok(Self { op: op.with_context(context), place: Arc::new(place), clock, policy, observer: None })
     }
 
-    async fn failed(&self, doing: impl Into<String>, effect: bool, error: opendal::Error) -> Failure {
-        error::failure(&self.place, doing.into(), effect, &error).await
+    /// The same, telling `observer` of push-backs that are not seen from outside: of parts and pages that are asked for
+    /// again here.
+    pub(crate) fn observed(self, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { observer, ..self }
+    }
+
+    async fn failed(&self, doing: impl Into<String>, effect: bool, error: &opendal::Error) -> Failure {
+        error::failure(&self.place, doing.into(), effect, error).await
     }
 
     /// An object of a listing, asking for its size where the listing does not tell.
@@ -163,10 +171,15 @@ impl OpendalStorage {
         Ok(stream::iter([Ok(first)]).chain(rest).boxed())
     }
 
-    /// Waits before attempt number `attempt`, or says that there were enough.
-    async fn again(&self, attempt: &mut u32) -> bool {
+    /// Waits before attempt number `attempt` at what failed with `error`, or says that there were enough.
+    async fn again(&self, attempt: &mut u32, error: &opendal::Error) -> bool {
         *attempt += 1;
         let Some(pause) = self.policy.pause(*attempt) else { return false };
+        if let Some(observer) = &self.observer
+            && is_push_back(&self.failed("try again", false, error).await)
+        {
+            observer.pushed_back();
+        }
         self.clock.sleep(pause).await;
         true
     }
@@ -199,11 +212,11 @@ impl Listing {
                 Err(error) => {
                     self.lister = None;
                     let resumable = error.is_temporary() && (self.last.is_none() || self.sorted());
-                    if resumable && self.storage.again(&mut self.attempt).await {
+                    if resumable && self.storage.again(&mut self.attempt, &error).await {
                         continue;
                     }
                     let doing = format!("list {}/{}", self.storage.place.location, self.prefix);
-                    return Err(self.storage.failed(doing, false, error).await);
+                    return Err(self.storage.failed(doing, false, &error).await);
                 }
             }
         }
@@ -238,7 +251,7 @@ impl Storage for OpendalStorage {
         check_object(path)?;
         match self.op.write(path, data).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(format!("write {path}"), true, error).await),
+            Err(error) => Err(self.failed(format!("write {path}"), true, &error).await),
         }
     }
 
@@ -250,7 +263,7 @@ impl Storage for OpendalStorage {
             Err(error) if matches!(error.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists) => {
                 Ok(Created::Exists)
             }
-            Err(error) => Err(self.failed(format!("create {path}"), true, error).await),
+            Err(error) => Err(self.failed(format!("create {path}"), true, &error).await),
         }
     }
 
@@ -310,7 +323,7 @@ impl Storage for OpendalStorage {
             Ok(meta) if meta.is_dir() => Ok(None),
             Ok(meta) => Ok(Some(ObjectMeta { path: path.to_owned(), size: meta.content_length() })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed(format!("look at {path}"), false, error).await),
+            Err(error) => Err(self.failed(format!("look at {path}"), false, &error).await),
         }
     }
 
@@ -345,7 +358,7 @@ impl Storage for OpendalStorage {
             // Either the service has no bulk deletion, or OpenDAL swallowed which object failed and why.
             for path in batch {
                 if let Err(error) = self.op.delete(path).await {
-                    return Err(self.failed(format!("delete {path}"), true, error).await);
+                    return Err(self.failed(format!("delete {path}"), true, &error).await);
                 }
             }
         }

@@ -15,5 +15,6 @@ pub mod repo;
 pub mod request;
 pub mod schema;
 pub mod secret;
+pub mod settings;
 pub mod task;
 pub mod view;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tabvault_common::clock::{Clock, Time};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, ClusterId, Epoch, JobUuid, TaskId};
+use tabvault_common::settings::{AgentSettings, Configuration, RepositorySettings};
 use tabvault_common::task::{JobEnd, Task, TaskKey, TaskProgress, TaskReport};
 use tabvault_proto::session::{Heartbeat, Hello};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -26,6 +27,7 @@ use crate::store::JobStore;
 mod identity;
 mod leaving;
 mod roll;
+mod settings;
 mod windows;
 
 /// What the registry tells whoever runs tasks.
@@ -52,6 +54,8 @@ pub enum ToAgent {
     Acknowledge(TaskKey),
     /// The job has ended.
     JobEnded(JobUuid, JobEnd),
+    /// Keep to this from now on.
+    Configure(Box<Configuration>),
 }
 
 /// The backends of a cluster.
@@ -74,6 +78,10 @@ pub struct Agents {
 struct State {
     backends: BTreeMap<BackendId, Backend>,
     sources: HashMap<JobUuid, mpsc::Sender<TaskEvent>>,
+    /// What is set for all agents.
+    settings: AgentSettings,
+    /// What repositories allow all agents together, by the location of their directories.
+    repositories: BTreeMap<String, RepositorySettings>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +89,8 @@ struct Backend {
     host: String,
     version: String,
     beat: Heartbeat,
+    /// What is set for this agent alone.
+    settings: AgentSettings,
     /// For people.
     last_heard: Option<Time>,
     /// Looks in a row, a part of the patience apart, since which nothing was heard.
@@ -117,14 +127,15 @@ impl Agents {
         epoch: Epoch,
         patience: Duration,
     ) -> Result<Arc<Self>, Failure> {
-        let mut state = State::default();
+        let mut state = State { settings: settings::of_all(&*store).await?, ..State::default() };
         for (id, record) in identity::all(&*store).await? {
             let leaving = match record.standing {
                 Standing::Serving => None,
                 Standing::Leaving => Some(String::new()),
                 Standing::Gone => continue,
             };
-            let backend = Backend { host: record.host, last_heard: Some(clock.now()), leaving, ..Backend::default() };
+            let (host, settings, last_heard) = (record.host, record.settings, Some(clock.now()));
+            let backend = Backend { host, settings, last_heard, leaving, ..Backend::default() };
             state.backends.insert(id, backend);
         }
         let state = Mutex::new(state);
@@ -194,6 +205,8 @@ impl Agents {
                 backend.queue.push_front(task);
             }
             let number = backend.attachments;
+            // Before any task.
+            state.tell(id);
             Self::count_attached(&state);
             number
         };

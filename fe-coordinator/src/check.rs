@@ -13,6 +13,7 @@ pub mod mapping;
 pub mod properties;
 pub mod ranges;
 pub mod select;
+pub mod settings;
 
 #[cfg(test)]
 pub(crate) mod samples;

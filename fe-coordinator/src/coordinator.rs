@@ -42,9 +42,11 @@ pub(crate) mod decommission;
 mod explain;
 mod new_job;
 mod requests;
+mod settings;
 
 pub use config::Config;
 pub use explain::{Explanation, Work};
+pub use settings::{SettingView, SettingsOf};
 
 /// What a coordinator stands on.
 #[derive(Debug, Clone)]
@@ -103,6 +105,8 @@ pub(crate) struct Inner {
     running: Mutex<BTreeMap<JobId, Running>>,
     ended: Mutex<BTreeMap<JobId, Arc<JobView>>>,
     over: mpsc::UnboundedSender<JobId>,
+    /// Held while settings are changed and told.
+    settings: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -167,9 +171,11 @@ impl Coordinator {
             running: Mutex::default(),
             ended: Mutex::default(),
             over,
+            settings: tokio::sync::Mutex::default(),
             stop,
         });
         let this = Self { inner };
+        this.limit_repositories().await?;
         for view in this.inner.records.history().await? {
             this.ended().insert(view.id, Arc::new(view));
         }

@@ -24,6 +24,7 @@ mod place;
 mod record;
 pub mod registry;
 pub mod remote;
+mod settings;
 
 pub(crate) use place::check_name;
 pub use record::RepositoryRecord;

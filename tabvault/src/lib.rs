@@ -55,6 +55,10 @@ fn start(cli: Cli) -> Result<ExitCode> {
     let file = FileConfig::load(&cli.global)?;
     logging::start(&LogConfig::resolve(&cli.global, &file), log_filter(&cli.command))?;
     tls::install_provider();
+    if let Command::Be(args) = &cli.command {
+        // Before there are threads: they inherit it.
+        server::be::give_way(BeConfig::resolve(args, &file)?.tuning.nice)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| tabvault_common::failure::Failure::io("start threads", &error))?;
     let code = runtime.block_on(run(cli.command, &file));

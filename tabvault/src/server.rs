@@ -1,11 +1,7 @@
 //! The commands that run processes.
 
-use std::sync::Arc;
-
-use tabvault_broker::limit::{Limits, Rates};
 use tabvault_broker::open::Options;
 use tabvault_broker::remote::Connection;
-use tabvault_common::clock::SystemClock;
 use tabvault_common::failure::{Failure, Kind, Retry};
 
 pub mod be;
@@ -16,14 +12,8 @@ pub mod signals;
 pub mod standalone;
 
 /// How this process opens storage.
-fn options(connection: Connection, rates: Option<Rates>) -> Options {
-    let clock = Arc::new(SystemClock);
-    Options {
-        clock: clock.clone(),
-        limits: rates.map(|rates| Limits::new(rates, clock)),
-        connection,
-        ..Options::default()
-    }
+fn options(connection: Connection) -> Options {
+    Options { connection, ..Options::default() }
 }
 
 /// Runs what blocks where it may.

@@ -2,6 +2,7 @@
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, ClusterId, JobUuid};
+use tabvault_common::settings::Configuration;
 use tabvault_common::task::{JobEnd, Task, TaskKey, TaskReport};
 use tabvault_proto::failure::from_status;
 use tabvault_proto::v1;
@@ -33,6 +34,7 @@ impl Session {
                     TaskKey::try_from(key).map(|key| self.worker.results.acknowledge(&key))
                 }
                 Some(Message::JobEnded(ended)) => self.end(ended),
+                Some(Message::Configure(configure)) => self.configure(configure),
                 Some(Message::Welcome(_)) => {
                     Err(Failure::fatal(Kind::InvalidArgument, "the coordinator said welcome twice"))
                 }
@@ -75,6 +77,11 @@ impl Session {
             self.accept(cluster, task.epoch, backend).await?;
         }
         self.worker.submit(task);
+        Ok(())
+    }
+
+    fn configure(&self, configure: v1::Configure) -> Result<(), Failure> {
+        self.shared.storage.throttle().configure(Configuration::try_from(configure)?);
         Ok(())
     }
 

@@ -116,6 +116,7 @@ impl JobLoop {
             key,
             shared: Arc::clone(&worker.shared),
             progress: Arc::clone(&accepted.progress),
+            transfers: tasks::transfers(worker.shared.storage.throttle(), &task.body),
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };

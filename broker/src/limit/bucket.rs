@@ -1,10 +1,10 @@
-//! A token bucket that lets anything pass and makes the next one wait, and a turnstile of changeable width.
+//! A token bucket that lets anything pass and makes the next one wait.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tabvault_common::clock::{Clock, Time};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::Rates;
 
@@ -25,39 +25,58 @@ pub(super) struct Bucket {
 struct State {
     tokens: f64,
     filled: Time,
+    /// The rate that `tokens` were counted at.
+    rate: f64,
 }
 
 impl Bucket {
     pub(super) fn new(now: Time) -> Self {
-        Self { state: Mutex::new(State { tokens: 0.0, filled: now }), queue: tokio::sync::Mutex::default() }
+        Self { state: Mutex::new(State { tokens: 0.0, filled: now, rate: 0.0 }), queue: tokio::sync::Mutex::default() }
     }
 
+    /// Takes `amount`, and says how long it had to wait, if at all.
     pub(super) async fn take(
         &self,
         amount: u64,
         rate: fn(&Rates) -> Option<u64>,
         clock: &dyn Clock,
         rates: &watch::Sender<Rates>,
-    ) {
+    ) -> Option<Duration> {
         if amount == 0 || rate(&rates.borrow()).is_none() {
-            return;
+            return None;
         }
         let mut changes = rates.subscribe();
-        let _place = self.queue.lock().await;
+        let began = clock.now();
+        let mut waited = false;
+        let place = self.queue.try_lock();
+        let _place = match place {
+            Ok(place) => place,
+            Err(_) => {
+                waited = true;
+                self.queue.lock().await
+            }
+        };
         loop {
-            let Some(per_second) = rate(&changes.borrow_and_update()) else { return };
-            let Some(pause) = self.try_take(amount, per_second.max(1), clock.now()) else { return };
+            let Some(per_second) = rate(&changes.borrow_and_update()) else { break };
+            let Some(pause) = self.try_take(amount, per_second.max(1), clock.now()) else { break };
+            waited = true;
             tokio::select! {
                 () = clock.sleep(pause.min(SLICE)) => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = changes.changed() => if changed.is_err() { break },
             }
         }
+        waited.then(|| began.until(clock.now()))
     }
 
     /// Takes, or says how long the debt lasts.
     fn try_take(&self, amount: u64, per_second: u64, now: Time) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = per_second as f64;
+        if state.tokens < 0.0 && rate < state.rate {
+            // What was taken at a higher rate is paid at that rate: a lower one holds nobody up for what was allowed.
+            state.tokens *= rate / state.rate;
+        }
+        state.rate = rate;
         let earned = state.filled.until(now).as_secs_f64() * rate;
         state.tokens = (state.tokens + earned).min(rate * BURST);
         state.filled = now;
@@ -68,50 +87,5 @@ impl Bucket {
         }
         state.tokens -= amount as f64;
         None
-    }
-}
-
-/// Lets so many in at once as the rates say when they come.
-#[derive(Debug, Default)]
-pub(super) struct Turnstile {
-    inside: Mutex<usize>,
-    left: Notify,
-}
-
-/// Inside until dropped.
-#[derive(Debug)]
-pub(super) struct Turn<'a>(&'a Turnstile);
-
-impl Turnstile {
-    pub(super) async fn enter(&self, rates: &watch::Sender<Rates>) -> Turn<'_> {
-        let mut changes = rates.subscribe();
-        loop {
-            let left = self.left.notified();
-            tokio::pin!(left);
-            left.as_mut().enable();
-            let most = changes.borrow_and_update().in_flight.map_or(usize::MAX, |most| most.max(1));
-            if self.try_enter(most) {
-                return Turn(self);
-            }
-            tokio::select! {
-                () = left => {}
-                // The sender outlives this call, so this is a change and never its end.
-                _ = changes.changed() => {}
-            }
-        }
-    }
-
-    fn try_enter(&self, most: usize) -> bool {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = *inside < most;
-        *inside += usize::from(free);
-        free
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.left.notify_waiters();
     }
 }

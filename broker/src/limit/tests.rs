@@ -68,23 +68,71 @@ async fn requests_per_second_count_requests_of_every_kind() {
     second.await.unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn no_more_requests_than_allowed_are_under_way_and_idle_streams_hold_none() {
-    let (storage, _, _) = limited(Rates { in_flight: Some(1), ..Rates::default() });
-    storage.put("a", Bytes::from_static(b"abc")).await.unwrap();
-    let first = storage.read("a", None).await.unwrap();
-    let mut writer = storage.writer("b", None).await.unwrap();
-    writer.write(Bytes::from_static(b"b")).await.unwrap();
-    let second = storage.read("a", None).await.unwrap();
-    let whole = |stream: BoxStream<'static, Result<Bytes>>| stream.try_collect::<Vec<_>>();
-    assert_eq!(whole(first).await.unwrap(), whole(second).await.unwrap());
-    writer.close().await.unwrap();
+/// Puts one byte in the background.
+fn put(storage: &LimitStorage, path: &'static str) -> tokio::task::JoinHandle<Result<()>> {
+    let storage = storage.clone();
+    tokio::spawn(async move { storage.put(path, Bytes::from_static(b"x")).await })
+}
 
-    let turnstile = Turnstile::default();
-    let rates = watch::Sender::new(Rates { in_flight: Some(1), ..Rates::default() });
-    let inside = turnstile.enter(&rates).await;
-    let mut waiting = Box::pin(turnstile.enter(&rates));
-    assert!(futures::poll!(&mut waiting).is_pending());
-    drop(inside);
-    assert!(futures::poll!(&mut waiting).is_ready());
+#[tokio::test]
+async fn a_debt_is_paid_at_the_faster_of_the_rates_before_and_after_a_change() {
+    let per_second = |bytes| Rates { bytes_per_second: Some(bytes), ..Rates::default() };
+    let (storage, limits, clock) = limited(per_second(10));
+    storage.put("a", Bytes::from(vec![0; 30])).await.unwrap();
+    let waiting = put(&storage, "b");
+    settle().await;
+    // Three seconds at the old rate stay three seconds, though the new one earns a tenth.
+    limits.set(per_second(1));
+    clock.advance(Duration::from_millis(2900));
+    settle().await;
+    assert!(!waiting.is_finished());
+    clock.advance(Duration::from_millis(200));
+    waiting.await.unwrap().unwrap();
+
+    clock.advance(Duration::from_secs(1));
+    storage.put("c", Bytes::from(vec![0; 1000])).await.unwrap();
+    let waiting = put(&storage, "d");
+    settle().await;
+    limits.set(per_second(1000));
+    clock.advance(Duration::from_millis(900));
+    settle().await;
+    assert!(!waiting.is_finished());
+    clock.advance(Duration::from_millis(200));
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_in_the_middle_of_an_object_obeys_a_limit_that_is_set_meanwhile() {
+    let (storage, limits, clock) = limited(Rates::default());
+    let mut writer = storage.writer("a", None).await.unwrap();
+    writer.write(Bytes::from(vec![0; 1 << 20])).await.unwrap();
+    limits.set(Rates { bytes_per_second: Some(100), ..Rates::default() });
+    writer.write(Bytes::from(vec![0; 200])).await.unwrap();
+    let rest = tokio::spawn(async move {
+        writer.write(Bytes::from_static(b"x")).await.unwrap();
+        writer.close().await
+    });
+    clock.advance(Duration::from_millis(1999));
+    settle().await;
+    assert!(!rest.is_finished());
+    clock.advance(Duration::from_millis(1));
+    rest.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_in_the_middle_of_an_object_obeys_a_limit_that_is_set_meanwhile() {
+    let (storage, limits, clock) = limited(Rates::default());
+    storage.put("a", Bytes::from(vec![7; 3 << 20])).await.unwrap();
+    let mut stream = storage.read("a", None).await.unwrap();
+    stream.try_next().await.unwrap().unwrap();
+    limits.set(Rates { bytes_per_second: Some(1 << 20), ..Rates::default() });
+    stream.try_next().await.unwrap().unwrap();
+    let rest = tokio::spawn(stream.try_collect::<Vec<_>>());
+    settle().await;
+    assert!(!rest.is_finished());
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(1));
+        settle().await;
+    }
+    rest.await.unwrap().unwrap();
 }

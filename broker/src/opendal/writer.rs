@@ -94,16 +94,16 @@ impl PartWriter {
                 let options = WriteOptions { concurrent: IN_FLIGHT, ..WriteOptions::default() };
                 match self.storage.op.writer_options(&self.path, options).await {
                     Ok(upload) => none.insert(upload),
-                    Err(error) => return Err(self.storage.failed(self.doing(), false, error).await),
+                    Err(error) => return Err(self.storage.failed(self.doing(), false, &error).await),
                 }
             }
         };
         // OpenDAL keeps what it took when an error is temporary, so the same call may be made again.
         let mut attempt = 0;
         while let Err(error) = upload.write(data.clone()).await {
-            if !error.is_temporary() || !self.storage.again(&mut attempt).await {
+            if !error.is_temporary() || !self.storage.again(&mut attempt, &error).await {
                 // A part that is lost harms nothing: the object comes to be when all are put together.
-                return Err(self.storage.failed(self.doing(), false, error).await);
+                return Err(self.storage.failed(self.doing(), false, &error).await);
             }
         }
         self.sent_bytes += data.len() as u64;
@@ -126,7 +126,7 @@ impl PartWriter {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
-            if error.is_temporary() && self.storage.again(&mut attempt).await {
+            if error.is_temporary() && self.storage.again(&mut attempt, &error).await {
                 continue;
             }
             // An upload that is unknown after an answer got lost was completed by that attempt.
@@ -167,7 +167,7 @@ impl ObjectWriter for PartWriter {
             let data = self.take(u64::MAX);
             return match self.storage.op.write(&self.path, data).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(self.storage.failed(self.doing(), true, error).await),
+                Err(error) => Err(self.storage.failed(self.doing(), true, &error).await),
             };
         }
         if self.pending_bytes > 0 {
@@ -185,7 +185,7 @@ impl ObjectWriter for PartWriter {
         match upload.abort().await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(self.storage.failed(format!("abort {}", self.path), true, error).await),
+            Err(error) => Err(self.storage.failed(format!("abort {}", self.path), true, &error).await),
         }
     }
 }

@@ -42,6 +42,7 @@ async fn every_refusal_of_s3_is_told_from_every_other() {
         (403, "AccessDenied", Kind::PermissionDenied, Retry::Never, "lack the permission in bucket 'bucket'"),
         (403, "RequestTimeTooSkewed", Kind::FailedPrecondition, Retry::Never, "set the clock"),
         (503, "SlowDown", Kind::RateLimited, Retry::Safe, "asks to slow down"),
+        (503, "ServiceUnavailable", Kind::RateLimited, Retry::OutcomeUnknown, "failed to answer for now"),
         (400, "AuthorizationHeaderMalformed", Kind::InvalidArgument, Retry::Never, "another region"),
         (403, "QuotaExceeded", Kind::NoSpace, Retry::Safe, "no space left"),
         (501, "NotImplemented", Kind::Unsupported, Retry::Never, "cannot do this"),

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{AgentUuid, BackendId, Epoch};
+use tabvault_common::settings::AgentSettings;
 use tabvault_proto::session::Hello;
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub(super) struct BackendRecord {
     pub(super) host: String,
     #[serde(default)]
     pub(super) standing: Standing,
+    #[serde(default)]
+    pub(super) settings: AgentSettings,
 }
 
 /// Whether a backend is to be used.
@@ -93,7 +96,8 @@ pub(super) async fn admit(store: &dyn JobStore, epoch: Epoch, hello: &Hello) -> 
         }
         // Not remembered yet as this process: the caller does that after the jobs know of it.
         let (agent, host) = (hello.agent, hello.host.clone());
-        let record = BackendRecord { agent, incarnation: None, host, standing: Standing::Serving };
+        let (standing, settings) = (Standing::Serving, AgentSettings::default());
+        let record = BackendRecord { agent, incarnation: None, host, standing, settings };
         let transaction =
             Transaction { expect: vec![(key(id), None)], put: vec![(key(id), encode(&record)?)], delete: Vec::new() };
         if store.commit(epoch, transaction).await? == Committed::Done {
@@ -110,6 +114,21 @@ pub(super) async fn remember(store: &dyn JobStore, epoch: Epoch, id: BackendId, 
         Ok(())
     })
     .await
+    .map(drop)
+}
+
+/// Changes what is set for a backend's agent, and answers with what it is then.
+pub(super) async fn set(
+    store: &dyn JobStore,
+    epoch: Epoch,
+    id: BackendId,
+    how: impl Fn(AgentSettings) -> Result<AgentSettings, Failure> + Send + Sync,
+) -> Result<AgentSettings, Failure> {
+    let record = change(store, epoch, id, |record| {
+        record.settings = how(record.settings)?;
+        Ok(())
+    });
+    Ok(record.await?.settings)
 }
 
 /// Remembers what is to become of a backend. One that is gone stays gone, whoever else still decides about it.
@@ -131,6 +150,7 @@ pub(super) async fn stand(
         Ok(())
     })
     .await
+    .map(drop)
 }
 
 async fn change(
@@ -138,7 +158,7 @@ async fn change(
     epoch: Epoch,
     id: BackendId,
     change: impl Fn(&mut BackendRecord) -> Result<(), Failure> + Send + Sync,
-) -> Result<(), Failure> {
+) -> Result<BackendRecord, Failure> {
     loop {
         let Some(before) = store.get(&key(id)).await? else {
             return Err(Failure::fatal(Kind::NotFound, format!("Unknown backend '{id}'")));
@@ -150,7 +170,7 @@ async fn change(
         let (expect, put) = (vec![(key(id), Some(before))], vec![(key(id), encode(&record)?)]);
         let transaction = Transaction { expect, put, delete: Vec::new() };
         if store.commit(epoch, transaction).await? == Committed::Done {
-            return Ok(());
+            return Ok(record);
         }
     }
 }

@@ -104,7 +104,7 @@ impl Agents {
         Ok(known.iter().any(|(_, record)| record.agent == agent && record.standing == Standing::Gone))
     }
 
-    fn known(&self, backend: BackendId) -> Result<(), Failure> {
+    pub(super) fn known(&self, backend: BackendId) -> Result<(), Failure> {
         if self.state().backends.contains_key(&backend) {
             return Ok(());
         }

@@ -36,7 +36,9 @@ impl Agents {
         self.changed.notified().await;
     }
 
+    /// Notes that agents may have come or gone.
     pub(super) fn count_attached(state: &State) {
+        state.share_anew();
         let attached = state.backends.values().filter(|backend| backend.stream.is_some()).count();
         metrics::gauge!("tabvault_fe_backends_alive").set(u32::try_from(attached).unwrap_or(u32::MAX));
     }

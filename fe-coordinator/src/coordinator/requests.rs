@@ -134,7 +134,13 @@ impl Coordinator {
     /// `Repository X does not exist`; `Backup or restore job is running on this repository. Can not drop it`.
     pub async fn drop_repository(&self, name: &str) -> Result<(), Failure> {
         let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
-        self.inner.repositories.drop_repository(name, busy).await
+        let _turn = self.inner.settings.lock().await;
+        self.inner.repositories.drop_repository(name, busy).await?;
+        // It is gone whatever becomes of this; whoever changes a setting next tells it again.
+        if let Err(failure) = self.limit_repositories().await {
+            tracing::warn!(error = %failure, "tell agents that nothing limits a dropped repository any more");
+        }
+        Ok(())
     }
 
     fn slot_taken(&self, database: &str, holder: JobId) -> Failure {

@@ -66,6 +66,7 @@ fn downward(attachment: Attachment) -> impl Stream<Item = Result<v1::Coordinator
         let message = match attachment.receiver.recv().await? {
             ToAgent::Task(task) => Down::Task(v1::Task::from(&*task)),
             ToAgent::Acknowledge(key) => Down::Acknowledge(v1::TaskKey::from(key)),
+            ToAgent::Configure(configuration) => Down::Configure(v1::Configure::from(&*configuration)),
             ToAgent::JobEnded(job, end) => Down::JobEnded(v1::JobEnded::from(JobEnded { job, end })),
         };
         Some((Ok(v1::CoordinatorMessage { message: Some(message) }), attachment))

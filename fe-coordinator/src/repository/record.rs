@@ -8,6 +8,7 @@ use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::secret::Secret;
+use tabvault_common::settings::RepositorySettings;
 use tabvault_common::view::RepositoryView;
 use uuid::Uuid;
 
@@ -40,6 +41,9 @@ pub struct RepositoryRecord {
     pub create_time: Time,
     /// What a user should know about the promises this storage can keep.
     pub notice: Option<String>,
+    /// What all agents together may ask of it.
+    #[serde(default, skip_serializing_if = "RepositorySettings::is_empty")]
+    pub settings: RepositorySettings,
 }
 
 impl RepositoryRecord {
@@ -71,11 +75,12 @@ impl RepositoryRecord {
 
     /// How the repository's directory is reached through `brokers`.
     pub(super) fn access(&self, brokers: Vec<String>) -> StorageAccess {
-        StorageAccess {
-            location: place::directory(&self.location, &self.name),
-            properties: self.properties.clone(),
-            brokers,
-        }
+        StorageAccess { location: self.directory(), properties: self.properties.clone(), brokers }
+    }
+
+    /// Where the repository's directory is, as tasks name it.
+    pub(super) fn directory(&self) -> String {
+        place::directory(&self.location, &self.name)
     }
 
     /// What people are shown of it.

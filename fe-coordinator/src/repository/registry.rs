@@ -26,6 +26,7 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{ClusterId, Epoch};
 use tabvault_common::request::CreateRepositoryRequest;
 use tabvault_common::secret::Secret;
+use tabvault_common::settings::RepositorySettings;
 use tabvault_common::view::RepositoryView;
 
 use super::founding::{Founded, Founding};
@@ -152,6 +153,7 @@ impl Repositories {
             conditional_writes: false,
             create_time: self.clock.now(),
             notice: None,
+            settings: RepositorySettings::default(),
             name,
         };
         // Too many properties, and what is no location at all, are refused before anything is contacted.
@@ -305,7 +307,7 @@ impl Repositories {
         Err(Failure::transient(Kind::Busy, message))
     }
 
-    async fn change(&self, name: &str, change: Transaction) -> Result<()> {
+    pub(super) async fn change(&self, name: &str, change: Transaction) -> Result<()> {
         match self.store.commit(self.epoch, change).await? {
             Committed::Done => Ok(()),
             Committed::Conflict { .. } => Err(Failure::transient(
@@ -315,7 +317,7 @@ impl Repositories {
         }
     }
 
-    async fn record(&self, name: &str) -> Result<(Bytes, RepositoryRecord)> {
+    pub(super) async fn record(&self, name: &str) -> Result<(Bytes, RepositoryRecord)> {
         let key = RepositoryRecord::key(name);
         match self.store.get(&key).await? {
             Some(bytes) => RepositoryRecord::decode(&key, &bytes).map(|record| (bytes, record)),

@@ -9,6 +9,7 @@ use super::session::Session;
 use super::statement::{Show, Statement};
 
 mod clients;
+mod config;
 mod databases;
 mod definitions;
 mod jobs;
@@ -33,6 +34,8 @@ impl Session {
             Statement::AddBroker { name, addresses } => self.add_broker(name, addresses).await,
             Statement::DropBroker { name, addresses } => self.drop_broker(name, addresses).await,
             Statement::DecommissionBackends(backends) => self.decommission(backends).await,
+            Statement::SetConfig { of, config } => self.set_config(of, config).await,
+            Statement::ShowConfig { like } => self.show_config(like.as_deref()).await,
             Statement::Backup(backup) => self.backup(backup).await,
             Statement::Restore(restore) => self.restore(restore).await,
             Statement::ExplainBackup(backup) => self.explain_backup(backup).await,

@@ -9,6 +9,8 @@ mod tests;
 
 /// In the order of their names.
 const PAGES: &[&str] = &[
+    include_str!("help/admin_set_config.md"),
+    include_str!("help/admin_show_config.md"),
     include_str!("help/alter_repository.md"),
     include_str!("help/alter_system_add_broker.md"),
     include_str!("help/alter_system_decommission_backend.md"),

@@ -141,13 +141,14 @@ fn statements(text: &str, tokens: &[Token]) -> Parsed<Vec<Statement>> {
 }
 
 /// The words that statements begin with, in the order in which an error lists them.
-const BEGINNINGS: [&str; 23] = [
-    "ALTER", "BACKUP", "BEGIN", "CANCEL", "COMMIT", "CREATE", "DESC", "DESCRIBE", "DROP", "EXPLAIN", "EXPORT", "GRANT",
-    "HELP", "KILL", "LOAD", "RESTORE", "REVOKE", "ROLLBACK", "SELECT", "SET", "SHOW", "START", "USE",
+const BEGINNINGS: [&str; 24] = [
+    "ADMIN", "ALTER", "BACKUP", "BEGIN", "CANCEL", "COMMIT", "CREATE", "DESC", "DESCRIBE", "DROP", "EXPLAIN", "EXPORT",
+    "GRANT", "HELP", "KILL", "LOAD", "RESTORE", "REVOKE", "ROLLBACK", "SELECT", "SET", "SHOW", "START", "USE",
 ];
 
 fn statement(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     match cursor.one_of(&BEGINNINGS).unwrap_or_default() {
+        "ADMIN" => cluster::admin(cursor),
         "ALTER" => alter(cursor),
         "BACKUP" => job::backup(cursor).map(Statement::Backup),
         "BEGIN" => work(cursor, Statement::Begin),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use tabvault_common::secret::Secret;
 
-use super::statement::{CreateRepository, ObjectName, Properties, SecretProperties, Statement, StorageKind};
+use super::statement::{ConfigOf, CreateRepository, ObjectName, Properties, SecretProperties, Statement, StorageKind};
 use escape::{name, quoted};
 
 mod client;
@@ -201,6 +201,11 @@ impl Printer {
                 self.put("ALTER SYSTEM DECOMMISSION BACKEND");
                 self.addresses(backends);
             }
+            Statement::SetConfig { of, config } => self.set_config(of, config),
+            Statement::ShowConfig { like } => {
+                self.put("ADMIN SHOW CONFIG");
+                self.like(like.as_ref());
+            }
             Statement::Backup(backup) => self.backup(backup),
             Statement::Restore(restore) => self.restore(restore),
             Statement::ExplainBackup(backup) => {
@@ -267,6 +272,24 @@ impl Printer {
             self.put(" PROPERTIES ");
             self.secret_pairs(&create.properties);
         }
+    }
+
+    fn set_config(&mut self, of: &ConfigOf, config: &Properties) {
+        self.put("ADMIN SET ");
+        match of {
+            ConfigOf::Agents => {}
+            ConfigOf::Agent(agent) => {
+                self.put("AGENT ");
+                self.text(agent);
+                self.put(" ");
+            }
+            ConfigOf::Repository(repository) => {
+                self.clause("REPOSITORY ", Some(repository));
+                self.put(" ");
+            }
+        }
+        self.put("CONFIG ");
+        self.pairs(config);
     }
 
     fn addresses(&mut self, addresses: &[String]) {

@@ -64,6 +64,18 @@ pub enum Statement {
         /// Numbers, or hosts with or without port, as typed; at least one.
         Vec<String>,
     ),
+    /// ADMIN SET CONFIG.
+    SetConfig {
+        /// Whose.
+        of: ConfigOf,
+        /// What changes, not checked yet.
+        config: Properties,
+    },
+    /// ADMIN SHOW CONFIG.
+    ShowConfig {
+        /// Only settings with such names.
+        like: Option<String>,
+    },
     /// BACKUP, both forms.
     Backup(Backup),
     /// RESTORE.
@@ -150,6 +162,17 @@ pub enum Statement {
         /// Only what it runs, not the connection.
         query: bool,
     },
+}
+
+/// Whose settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigOf {
+    /// Those of all agents.
+    Agents,
+    /// AGENT: a number, or a host with or without port, as typed.
+    Agent(String),
+    /// REPOSITORY.
+    Repository(String),
 }
 
 /// A table or a view, with or without its database.

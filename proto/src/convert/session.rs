@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::{AgentUuid, BackendId, ClusterId, Epoch, JobUuid};
+use tabvault_common::settings::{AgentSettings, Configuration, RepositorySettings};
 use tabvault_common::task::JobEnd;
 
 use super::ids::uuid;
@@ -101,6 +102,43 @@ impl TryFrom<v1::Welcome> for Welcome {
     }
 }
 
+impl From<&Configuration> for v1::Configure {
+    fn from(configuration: &Configuration) -> Self {
+        let AgentSettings { bytes_per_second, requests_per_second, cpu_cores, max_requests_in_flight } =
+            configuration.agent;
+        let share = |(location, share): (&String, &RepositorySettings)| v1::RepositoryShare {
+            location: location.clone(),
+            bytes_per_second: share.bytes_per_second,
+            requests_per_second: share.requests_per_second,
+        };
+        let repositories = configuration.repositories.iter().map(share).collect();
+        Self { bytes_per_second, requests_per_second, cpu_cores, max_requests_in_flight, repositories }
+    }
+}
+
+impl TryFrom<v1::Configure> for Configuration {
+    type Error = Failure;
+
+    fn try_from(wire: v1::Configure) -> Result<Self, Failure> {
+        let at = At::root("configure");
+        let share = |wire: v1::RepositoryShare, at: At<'_>| {
+            let v1::RepositoryShare { location, bytes_per_second, requests_per_second } = wire;
+            let share = RepositorySettings { bytes_per_second, requests_per_second };
+            Ok((text(location, at.field("location"))?, share))
+        };
+        let most = wire.max_requests_in_flight.map(|most| positive(most, at.field("max_requests_in_flight")));
+        Ok(Self {
+            agent: AgentSettings {
+                bytes_per_second: wire.bytes_per_second,
+                requests_per_second: wire.requests_per_second,
+                cpu_cores: wire.cpu_cores,
+                max_requests_in_flight: most.transpose()?,
+            },
+            repositories: list(wire.repositories, at, "repositories", share)?.into_iter().collect(),
+        })
+    }
+}
+
 impl From<JobEnded> for v1::JobEnded {
     fn from(ended: JobEnded) -> Self {
         Self { job: Some(ended.job.into()), published: ended.end == JobEnd::Published }
@@ -131,6 +169,9 @@ mod tests {
         survives(&known, v1::Hello::from(&known));
         survives(&stranger, v1::Hello::from(&stranger));
         survives(&welcome(), v1::Welcome::from(welcome()));
+        for configuration in [configuration(), Configuration::default()] {
+            survives(&configuration, v1::Configure::from(&configuration));
+        }
         for end in [JobEnd::Published, JobEnd::Discarded] {
             let ended = JobEnded { job: samples::job(), end };
             survives(&ended, v1::JobEnded::from(ended));
@@ -167,6 +208,15 @@ mod tests {
                 ("welcome.heartbeat_interval_ms", |wire| wire.heartbeat_interval_ms = 0),
             ],
         );
+        refuses::<Configuration, _>(
+            &v1::Configure::from(&configuration()),
+            &[
+                ("configure.max_requests_in_flight", |wire| wire.max_requests_in_flight = Some(0)),
+                ("configure.repositories[1].location", |wire| {
+                    wire.repositories.push(v1::RepositoryShare::default());
+                }),
+            ],
+        );
         refuses::<JobEnded, _>(
             &v1::JobEnded { job: Some(samples::job().into()), published: true },
             &[("job_ended.job", |wire| wire.job = None)],
@@ -190,6 +240,17 @@ mod tests {
                 leftovers: vec![samples::job()],
             },
         }
+    }
+
+    fn configuration() -> Configuration {
+        let agent = AgentSettings {
+            bytes_per_second: Some(0),
+            requests_per_second: None,
+            cpu_cores: Some(3),
+            max_requests_in_flight: Some(64),
+        };
+        let share = RepositorySettings { bytes_per_second: Some(7), requests_per_second: None };
+        Configuration { agent, repositories: [("s3://bucket/r".to_owned(), share)].into() }
     }
 
     fn welcome() -> Welcome {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tabvault_be_agent::config::AgentConfig;
-use tabvault_broker::limit::Rates;
+use tabvault_common::settings::AgentSettings;
 use tabvault_fe_coordinator::coordinator::Config;
 
 /// Section `[coordinator]`.
@@ -68,8 +68,10 @@ impl CoordinatorTuning {
 pub struct AgentTuning {
     /// Bytes that all transfers together may hold in memory.
     pub memory_budget: u64,
-    /// Objects and ranges in flight at once.
+    /// Objects and ranges in flight at once to and from `file://`.
     pub parallel_transfers: usize,
+    /// The most of them to and from other storage; 64 if left out. Fewer where the storage becomes slower or says 503.
+    pub max_requests_in_flight: Option<u32>,
     /// Tasks that move bytes, running at once.
     pub heavy_tasks: usize,
     /// Other tasks running at once.
@@ -80,6 +82,10 @@ pub struct AgentTuning {
     pub bytes_per_second: Option<u64>,
     /// Requests per second to remote storage; unlimited if left out.
     pub requests_per_second: Option<u64>,
+    /// Cores that work on files may keep busy; all if left out.
+    pub cpu_cores: Option<u32>,
+    /// The nice value of `tabvault be`, 0 to 19: how far it gives way to other processes that want the same cores.
+    pub nice: i32,
 }
 
 impl Default for AgentTuning {
@@ -88,25 +94,28 @@ impl Default for AgentTuning {
         Self {
             memory_budget: config.memory_budget,
             parallel_transfers: config.parallel_transfers,
+            max_requests_in_flight: None,
             heavy_tasks: config.heavy_tasks,
             light_tasks: config.light_tasks,
             free_space_watermark: config.free_space_watermark,
             bytes_per_second: None,
             requests_per_second: None,
+            cpu_cores: None,
+            nice: 10,
         }
     }
 }
 
 impl AgentTuning {
-    /// What the agent may ask of remote storage; `None` if nothing is limited.
+    /// What the agent keeps to where the coordinator says nothing.
     #[must_use]
-    pub fn rates(&self) -> Option<Rates> {
-        let rates = Rates {
+    pub fn settings(&self) -> AgentSettings {
+        AgentSettings {
             bytes_per_second: self.bytes_per_second,
             requests_per_second: self.requests_per_second,
-            in_flight: None,
-        };
-        (rates != Rates::default()).then_some(rates)
+            cpu_cores: self.cpu_cores,
+            max_requests_in_flight: self.max_requests_in_flight,
+        }
     }
 }
 

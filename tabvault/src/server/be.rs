@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tabvault_be_agent::agent::{Agent, AgentHandle, AgentStatus};
 use tabvault_be_agent::config::{AgentConfig, StorageOpener};
 use tabvault_be_agent::store::file::FileTabletStore;
-use tabvault_common::failure::Failure;
+use tabvault_common::failure::{Failure, Kind};
 
 use super::listen::Listener;
 use super::options;
@@ -41,13 +41,32 @@ pub async fn run(config: &BeConfig) -> Result<()> {
     Ok(end?)
 }
 
+/// Makes this process give way to others that want the same cores, with all threads that it starts from now on: on a
+/// backend the database comes first, and what it leaves idle is used all the same.
+///
+/// # Errors
+/// `InvalidArgument` for a value that is none of 0 to 19; what the system says.
+pub fn give_way(nice: i32) -> std::result::Result<(), Failure> {
+    if !(0..=19).contains(&nice) {
+        let message = format!("agent.nice = {nice}: give a number from 0 to 19");
+        return Err(Failure::fatal(Kind::InvalidArgument, message));
+    }
+    let present = rustix::process::getpriority_process(None).unwrap_or_default();
+    // Whoever started the process may have lowered it further already, and only root may raise it again.
+    if present >= nice {
+        return Ok(());
+    }
+    let set = rustix::process::setpriority_process(None, nice);
+    set.map_err(|error| Failure::io(format_args!("set the nice value {nice}"), &error.into()))
+}
+
 /// Starts an agent in this process. It dials the coordinator for ever.
 ///
 /// # Errors
 /// A directory that is used by another process, wrong numbers, or what the disk says.
 pub async fn start(config: &BeConfig) -> std::result::Result<AgentHandle, Failure> {
     let connection = tls::brokers(&config.tls, config.broker_token_file.as_deref())?;
-    let storage = StorageOpener::from(options(connection, config.tuning.rates()));
+    let storage = StorageOpener::from(options(connection));
     let token = match &config.agent_token_file {
         Some(file) => Some(tls::token(file)?),
         None => config.agent_token.clone(),
@@ -62,6 +81,7 @@ pub async fn start(config: &BeConfig) -> std::result::Result<AgentHandle, Failur
         insecure: config.tls.insecure,
         memory_budget: config.tuning.memory_budget,
         parallel_transfers: config.tuning.parallel_transfers,
+        settings: config.tuning.settings(),
         heavy_tasks: config.tuning.heavy_tasks,
         light_tasks: config.tuning.light_tasks,
         free_space_watermark: config.tuning.free_space_watermark,

@@ -44,7 +44,7 @@ pub async fn start(config: &BrokerConfig) -> std::result::Result<Serving, Failur
         token: config.token_file.as_deref().map(tls::token).transpose()?,
         ..Config::default()
     };
-    let server = BrokerServer::new(options(tls::brokers(&config.tls, None)?, None), broker);
+    let server = BrokerServer::new(options(tls::brokers(&config.tls, None)?), broker);
     listener.serve(routes(server).await?, tls)
 }
 

@@ -111,7 +111,7 @@ impl Fe {
             store,
             catalog: catalog.clone(),
             local: Some(catalog),
-            opener: Arc::new(options(brokers.clone(), None)),
+            opener: Arc::new(options(brokers.clone())),
             brokers,
             clock,
             authorizer: users.clone(),

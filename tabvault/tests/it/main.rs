@@ -4,6 +4,7 @@
 mod demo;
 mod login;
 mod output;
+mod priority;
 mod program;
 mod refusals;
 mod settings;

@@ -115,6 +115,14 @@ impl Agent {
         Self { child, http: rest.split(',').next().unwrap().parse().unwrap() }
     }
 
+    /// The nice values of its threads.
+    pub(crate) fn nice(&self) -> Vec<i32> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+        // The second field, the name in brackets, may hold blanks; nice is the nineteenth.
+        stats.map(|stat| stat.rsplit(')').next().unwrap().split(' ').nth(17).unwrap().parse().unwrap()).collect()
+    }
+
     /// What it is attached to, or why not, once it has tried.
     pub(crate) fn attached(&self) -> String {
         for _ in 0..3000 {

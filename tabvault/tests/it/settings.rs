@@ -106,7 +106,7 @@ fn a_standalone_takes_what_flags_leave_out_from_the_file_and_the_rest_from_the_d
     assert_eq!((config.backends, config.grpc.port(), config.http.port()), (Some(4), 2, 8030));
     let be = config.be(2, "http://127.0.0.1:2".to_owned(), Secret::new("token"));
     assert_eq!((be.host.as_str(), be.data), ("be2", vec!["/from/file/be2".into()]));
-    assert_eq!(be.tuning.rates().and_then(|rates| rates.bytes_per_second), Some(1000));
+    assert_eq!(be.tuning.settings().bytes_per_second, Some(1000));
     assert_eq!((be.tuning.memory_budget, be.tls.domain.as_deref()), (64 << 20, Some("tabvault")));
     let fe = config.fe();
     let tuning = fe.tuning.config();

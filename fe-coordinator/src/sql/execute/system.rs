@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// The backend with this number, or the only one on this host.
-    fn backend(&self, typed: &str) -> Result<BackendId, Failure> {
+    pub(super) fn backend(&self, typed: &str) -> Result<BackendId, Failure> {
         let views = self.coordinator.agents().show();
         let number = typed.parse::<u64>().ok().map(BackendId);
         let host = typed.rsplit_once(':').map_or(typed, |(host, _)| host);

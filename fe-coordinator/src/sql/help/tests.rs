@@ -19,6 +19,8 @@ fn topic(statement: &Statement) -> &'static str {
         Statement::AddBroker { .. } => "ALTER SYSTEM ADD BROKER",
         Statement::DropBroker { .. } => "ALTER SYSTEM DROP BROKER",
         Statement::DecommissionBackends(_) => "ALTER SYSTEM DECOMMISSION BACKEND",
+        Statement::SetConfig { .. } => "ADMIN SET CONFIG",
+        Statement::ShowConfig { .. } => "ADMIN SHOW CONFIG",
         Statement::Backup(_) => "BACKUP",
         Statement::Restore(_) => "RESTORE",
         Statement::ExplainBackup(_) | Statement::ExplainRestore(_) => "EXPLAIN",

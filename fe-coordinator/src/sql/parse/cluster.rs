@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::parts;
-use crate::sql::statement::{CreateRepository, Statement};
+use crate::sql::statement::{ConfigOf, CreateRepository, Statement};
 use crate::sql::token::Kind;
 
 pub(super) fn create_repository(cursor: &mut Cursor<'_>, read_only: bool) -> Parsed<Statement> {
@@ -19,6 +19,28 @@ pub(super) fn alter_repository(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let name = cursor.name("a repository")?;
     cursor.need("PROPERTIES")?;
     Ok(Statement::AlterRepository { name, properties: parts::secret_list(cursor)? })
+}
+
+pub(super) fn admin(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    match cursor.one_of(&["SET", "SHOW"]).unwrap_or_default() {
+        "SET" => {
+            let of = match cursor.one_of(&["AGENT", "REPOSITORY", "CONFIG"]).unwrap_or_default() {
+                "AGENT" => ConfigOf::Agent(backend(cursor)?),
+                "REPOSITORY" => ConfigOf::Repository(cursor.name("a repository")?),
+                "CONFIG" => {
+                    return Ok(Statement::SetConfig { of: ConfigOf::Agents, config: parts::plain_list(cursor)? });
+                }
+                _ => return cursor.unexpected(),
+            };
+            cursor.need("CONFIG")?;
+            Ok(Statement::SetConfig { of, config: parts::plain_list(cursor)? })
+        }
+        "SHOW" => {
+            cursor.need("CONFIG")?;
+            Ok(Statement::ShowConfig { like: parts::like(cursor)? })
+        }
+        _ => cursor.unexpected(),
+    }
 }
 
 pub(super) fn alter_system(cursor: &mut Cursor<'_>) -> Parsed<Statement> {

@@ -74,7 +74,7 @@ impl Printer {
         self.like(like);
     }
 
-    fn like(&mut self, like: Option<&String>) {
+    pub(super) fn like(&mut self, like: Option<&String>) {
         if let Some(pattern) = like {
             self.put(" LIKE ");
             self.text(pattern);

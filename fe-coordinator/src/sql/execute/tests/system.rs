@@ -33,6 +33,49 @@ async fn backends_are_listed_and_unknown_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn settings_are_set_shown_and_taken_back() {
+    let mut world = World::furnished().await;
+    for text in [
+        "ADMIN SET CONFIG ('bytes_per_second' = '50M', 'cpu_cores' = 2)",
+        &format!("ADMIN SET AGENT {BACKEND} CONFIG (bytes_per_second = 0)"),
+        "ADMIN SET AGENT 'host1' CONFIG ('requests_per_second' = '7')",
+        "ADMIN SET REPOSITORY r CONFIG ('requests_per_second' = '100')",
+    ] {
+        world.run(text).await.unwrap();
+    }
+    let (columns, rows) = world.rows("ADMIN SHOW CONFIG").await;
+    assert_eq!(columns, ["Target", "Key", "Value", "Comment"]);
+    let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "NULL".to_owned());
+    let told: Vec<String> = rows.iter().map(|row| row[..3].iter().map(cell).collect::<Vec<_>>().join(" ")).collect();
+    let agent = |rest: &str| format!("AGENT {BACKEND} {rest}");
+    assert_eq!(
+        told,
+        [
+            "AGENTS bytes_per_second 52428800".to_owned(),
+            "AGENTS cpu_cores 2".to_owned(),
+            "AGENTS max_requests_in_flight NULL".to_owned(),
+            "AGENTS requests_per_second NULL".to_owned(),
+            agent("bytes_per_second 0"),
+            agent("requests_per_second 7"),
+            "REPOSITORY r requests_per_second 100".to_owned(),
+        ]
+    );
+    assert_eq!(world.rows("ADMIN SHOW CONFIG LIKE 'cpu%'").await.1.len(), 1);
+    world.run("ADMIN SET REPOSITORY r CONFIG ('requests_per_second' = 'default')").await.unwrap();
+    assert_eq!(world.rows("ADMIN SHOW CONFIG").await.1.len(), 6);
+    for (text, words) in [
+        ("ADMIN SET AGENT 77 CONFIG ('cpu_cores' = '1')", "Unknown backend '77': SHOW BACKENDS lists those that exist"),
+        ("ADMIN SET REPOSITORY q CONFIG ('bytes_per_second' = '1')", "Repository q does not exist"),
+        ("ADMIN SET REPOSITORY r CONFIG ('cpu_cores' = '1')", "Unknown config of a repository: cpu_cores; "),
+        ("ADMIN SET CONFIG ('speed' = '1')", "Unknown config of an agent: speed; those that exist are "),
+        ("ADMIN SET CONFIG ()", "No config of an agent is named; "),
+    ] {
+        let (code, message) = world.refused(text).await;
+        assert!(code == 1105 && message.starts_with(words), "{text}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn repositories_are_refused_in_the_words_users_search_for() {
     let mut world = World::furnished().await;
     let (columns, rows) = world.rows("SHOW REPOSITORIES").await;

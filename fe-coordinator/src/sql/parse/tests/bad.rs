@@ -7,7 +7,7 @@ fn every_refusal_says_where_what_stood_there_and_what_was_expected() {
     let table = [
         (
             "FOO",
-            "line 1, column 1: found `FOO`, expected ALTER, BACKUP, BEGIN, CANCEL, COMMIT, CREATE, DESC, DESCRIBE, \
+            "line 1, column 1: found `FOO`, expected ADMIN, ALTER, BACKUP, BEGIN, CANCEL, COMMIT, CREATE, DESC, DESCRIBE, \
              DROP, EXPLAIN, EXPORT, GRANT, HELP, KILL, LOAD, RESTORE, REVOKE, ROLLBACK, SELECT, SET, SHOW, START or \
              USE",
         ),
@@ -71,6 +71,14 @@ fn every_refusal_says_where_what_stood_there_and_what_was_expected() {
         (
             "DROP SNAPSHOT l ON r",
             "line 1, column 6: found `SNAPSHOT`, expected DATABASE, SCHEMA, REPOSITORY, TABLE, USER or VIEW",
+        ),
+        (
+            "ADMIN SET FRONTEND CONFIG ('a' = 'b')",
+            "line 1, column 11: found `FRONTEND`, expected AGENT, REPOSITORY or CONFIG",
+        ),
+        (
+            "ADMIN SET AGENT CONFIG ('a' = 'b')",
+            "line 1, column 17: found `CONFIG`, expected a backend's number or \"host\"",
         ),
         ("CREATE TABLE t ()", "line 1, column 17: found `)`, expected a column's name"),
         ("CREATE TABLE t (a NOT NULL)", "line 1, column 19: found `NOT`, expected a type"),

@@ -112,7 +112,13 @@ fn cluster() -> impl Strategy<Value = Statement> {
         (name(), addresses()).prop_map(|(name, addresses)| Statement::AddBroker { name, addresses }),
         (name(), vec(text(), 0..3)).prop_map(|(name, addresses)| Statement::DropBroker { name, addresses }),
         addresses().prop_map(Statement::DecommissionBackends),
+        (of_config(), plain()).prop_map(|(of, config)| Statement::SetConfig { of, config }),
+        of(text()).prop_map(|like| Statement::ShowConfig { like }),
     ]
+}
+
+fn of_config() -> impl Strategy<Value = ConfigOf> {
+    prop_oneof![Just(ConfigOf::Agents), text().prop_map(ConfigOf::Agent), name().prop_map(ConfigOf::Repository),]
 }
 
 fn job() -> impl Strategy<Value = Statement> {

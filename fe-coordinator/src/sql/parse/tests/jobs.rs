@@ -4,7 +4,7 @@ use tabvault_common::request::{ObjectSelection, Selection};
 use tabvault_common::view::JobKind;
 
 use super::{become_these, names, object, one, plain, s, secret, some};
-use crate::sql::statement::{Backup, CreateRepository, Export, Load, Match, Restore, Statement, StorageKind};
+use crate::sql::statement::{Backup, ConfigOf, CreateRepository, Export, Load, Match, Restore, Statement, StorageKind};
 
 fn table(table: &str, partitions: &[&str], alias: Option<&str>) -> ObjectSelection {
     ObjectSelection { table: s(table), partitions: names(partitions), alias: alias.map(s) }
@@ -66,6 +66,19 @@ fn repositories_brokers_and_backends() {
             Statement::DropBroker { name: s("b"), addresses: names(&["h1:8000"]) },
         ),
         ("ALTER SYSTEM DROP ALL BROKER b", Statement::DropBroker { name: s("b"), addresses: Vec::new() }),
+        (
+            "ADMIN SET CONFIG ('bytes_per_second' = 5)",
+            Statement::SetConfig { of: ConfigOf::Agents, config: plain(&[("bytes_per_second", "5")]) },
+        ),
+        (
+            "admin set agent 10001 config (bytes_per_second = '50M')",
+            Statement::SetConfig { of: ConfigOf::Agent(s("10001")), config: plain(&[("bytes_per_second", "50M")]) },
+        ),
+        (
+            "ADMIN SET REPOSITORY `config` CONFIG ()",
+            Statement::SetConfig { of: ConfigOf::Repository(s("config")), config: plain(&[]) },
+        ),
+        ("ADMIN SHOW CONFIG LIKE '%b'", Statement::ShowConfig { like: some("%b") }),
         (
             "ALTER SYSTEM DECOMMISSION BACKEND 10003, \"h2:9050\"",
             Statement::DecommissionBackends(names(&["10003", "h2:9050"])),
