@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::StorageOpener;
+use crate::digest_cache::DigestCache;
 use crate::journal::Journals;
 use crate::load::LoadStore;
 use crate::memory::{Memory, Reservation};
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Option<Arc<dyn LoadStore>>,
     pub(crate) work: WorkDirs,
     pub(crate) journals: Journals,
+    pub(crate) digests: DigestCache,
     pub(crate) storage: StorageOpener,
     pub(crate) memory: Memory,
     pub(crate) transfers: Arc<Semaphore>,

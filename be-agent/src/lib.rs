@@ -24,6 +24,7 @@
 pub mod agent;
 pub mod config;
 mod context;
+mod digest_cache;
 mod files;
 mod journal;
 pub mod load;

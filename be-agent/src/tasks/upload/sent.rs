@@ -45,6 +45,11 @@ impl Sent {
         self.files.iter().flatten().map(|file| file.size).sum()
     }
 
+    /// What is stored, by place in the plan.
+    pub(super) fn files(&self) -> &[Option<ManifestFile>] {
+        &self.files
+    }
+
     /// Places in the plan of what is not stored yet.
     pub(super) fn missing(&self, plan: &Plan) -> Vec<usize> {
         (0..plan.files.len()).filter(|place| self.files.get(*place).is_none_or(Option::is_none)).collect()
