@@ -58,6 +58,14 @@ impl Bench {
         self.cluster.load("shop.files", &change.path().join("tree"), 2).await.expect("load");
     }
 
+    /// The source as it is now, kept aside.
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
+        let to = self.dir.path().join(name);
+        let copied = std::process::Command::new("cp").arg("-a").arg(&self.source).arg(&to).status();
+        assert!(copied.expect("copy a tree").success());
+        to
+    }
+
     /// A backup of `shop` that ends well; its info.
     pub(crate) async fn backup(&self, label: &str, properties: &[(&str, &str)]) -> Info {
         let mut request = backup_request("shop", label, "repo");

@@ -3,5 +3,6 @@
 #![allow(clippy::panic, reason = "a test that cannot go on panics")]
 
 mod bench;
+mod garbage;
 mod parents;
 mod sharing;

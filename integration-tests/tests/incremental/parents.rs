@@ -9,14 +9,6 @@ use tabvault_integration_tests::tree;
 
 use crate::bench::Bench;
 
-/// The source as it is now, kept aside.
-fn kept(bench: &Bench, name: &str) -> PathBuf {
-    let (from, to) = (bench.source.clone(), bench.dir.path().join(name));
-    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(&to).status().expect("copy a tree");
-    assert!(copied.success());
-    to
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_snapshot_stands_alone_when_its_parents_are_dropped() {
     let bench = Bench::new().await;
@@ -24,7 +16,7 @@ async fn every_snapshot_stands_alone_when_its_parents_are_dropped() {
     for n in 0..4_u64 {
         let info = bench.incremental(&format!("s{n}")).await;
         assert_eq!(info.parent, made.last().map(|(parent, _)| parent.name()));
-        made.push((info, kept(&bench, &format!("tree{n}"))));
+        made.push((info, bench.kept(&format!("tree{n}"))));
         bench.change(&format!("d/f{n}"), &tree::noise(70 + n, 4000)).await;
     }
     // Of the last, objects are shared that the first has written.
