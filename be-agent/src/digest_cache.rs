@@ -86,36 +86,35 @@ impl DigestCache {
 
     /// The digest of a file, if it is known.
     pub(crate) fn get(&self, id: &FileId) -> Option<Digest> {
-        let page = self.read(id)?;
+        let page = self.read(id.page())?;
         let found = slots(&page).find(|slot| slot[..IDENTITY] == id.0)?;
         (found[IDENTITY + 32..] == check(&found[..IDENTITY + 32])).then(|| digest_in(found))
     }
 
-    /// Remembers the digest of a file.
-    pub(crate) fn put(&self, id: &FileId, digest: &Digest) {
-        let Some(page) = self.read(id) else { return };
-        let mut slot = [id.0.as_slice(), digest.as_bytes()].concat();
-        let check = check(&slot);
-        slot.extend_from_slice(&check);
-        if slots(&page).any(|known| known == slot) {
-            return;
-        }
-        let same = slots(&page).position(|known| &known[..16] == id.place());
-        let free = || slots(&page).position(|known| known.iter().all(|byte| *byte == 0));
-        let any = || usize::from(digest.as_bytes()[0]) % (PAGE / SLOT);
-        let place = same.or_else(free).unwrap_or_else(any);
-        let at = id.page() * PAGE as u64 + (place * SLOT) as u64;
-        if let Some(Err(error)) = self.file.as_ref().map(|file| file.write_all_at(&slot, at)) {
-            tracing::debug!(%error, "a file's digest was not remembered");
+    /// Remembers the digests of files: a page at a time, since neighbours share one.
+    pub(crate) fn put(&self, files: impl IntoIterator<Item = (FileId, Digest)>) {
+        let mut files: Vec<_> = files.into_iter().map(|(id, digest)| (id.page(), id, digest)).collect();
+        files.sort_unstable_by_key(|(page, ..)| *page);
+        for neighbours in files.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let Some((number, ..)) = neighbours.first() else { continue };
+            let Some(page) = self.read(*number) else { continue };
+            let mut changed = page;
+            neighbours.iter().for_each(|(_, id, digest)| fill(&mut changed, id, digest));
+            let at = number * PAGE as u64;
+            if changed != page
+                && let Some(Err(error)) = self.file.as_ref().map(|file| file.write_all_at(&changed, at))
+            {
+                tracing::debug!(%error, "digests of files were not remembered");
+            }
         }
     }
 
-    /// The page of a file; what was never written of it is empty.
-    fn read(&self, id: &FileId) -> Option<[u8; PAGE]> {
+    /// A page; what was never written of it is empty.
+    fn read(&self, number: u64) -> Option<[u8; PAGE]> {
         let mut page = [0; PAGE];
         let mut filled = 0;
         while filled < PAGE {
-            match self.file.as_ref()?.read_at(&mut page[filled..], id.page() * PAGE as u64 + filled as u64) {
+            match self.file.as_ref()?.read_at(&mut page[filled..], number * PAGE as u64 + filled as u64) {
                 Ok(0) => break,
                 Ok(more) => filled += more,
                 Err(error) => {
@@ -130,6 +129,19 @@ impl DigestCache {
 
 fn slots(page: &[u8; PAGE]) -> impl Iterator<Item = &[u8]> {
     page.chunks_exact(SLOT)
+}
+
+/// Gives a file a slot of its page: that of its inode, else one that is free, else any.
+fn fill(page: &mut [u8; PAGE], id: &FileId, digest: &Digest) {
+    let same = slots(page).position(|known| &known[..16] == id.place());
+    let free = || slots(page).position(|known| known.iter().all(|byte| *byte == 0));
+    let any = || usize::from(digest.as_bytes()[0]) % (PAGE / SLOT);
+    let place = same.or_else(free).unwrap_or_else(any) * SLOT;
+    let slot = &mut page[place..place + SLOT];
+    slot[..IDENTITY].copy_from_slice(&id.0);
+    slot[IDENTITY..IDENTITY + 32].copy_from_slice(digest.as_bytes());
+    let check = check(&slot[..IDENTITY + 32]);
+    slot[IDENTITY + 32..].copy_from_slice(&check);
 }
 
 fn check(bytes: &[u8]) -> [u8; CHECK] {
@@ -191,7 +203,7 @@ mod tests {
         let bench = Bench::new();
         let path = bench.file("a", b"bytes");
         assert_eq!(bench.cache.get(&id(&path)), None);
-        bench.cache.put(&id(&path), &Digest::of(b"bytes"));
+        bench.cache.put([(id(&path), Digest::of(b"bytes"))]);
         let link = bench.dir.path().join("link");
         fs::hard_link(&path, &link).unwrap();
         let again = DigestCache::open(&bench.dir.path().join("digests"), false);
@@ -205,7 +217,7 @@ mod tests {
         let bench = Bench::new();
         let path = bench.file("a", b"bytes");
         let before = id(&path);
-        bench.cache.put(&before, &Digest::of(b"bytes"));
+        bench.cache.put([(before, Digest::of(b"bytes"))]);
         let touched = fs::OpenOptions::new().write(true).open(&path).unwrap();
         touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(bench.cache.get(&id(&path)), None);
@@ -220,9 +232,9 @@ mod tests {
     fn a_new_file_on_a_used_inode_is_not_known_and_takes_its_slot() {
         let bench = Bench::new();
         let (old, new) = (made_up(12, 1), made_up(12, 2));
-        bench.cache.put(&old, &Digest::of(b"old"));
+        bench.cache.put([(old, Digest::of(b"old"))]);
         assert_eq!(bench.cache.get(&new), None);
-        bench.cache.put(&new, &Digest::of(b"new"));
+        bench.cache.put([(new, Digest::of(b"new"))]);
         assert_eq!((bench.cache.get(&old), bench.cache.get(&new)), (None, Some(Digest::of(b"new"))));
     }
 
@@ -232,7 +244,7 @@ mod tests {
         let path = bench.dir.path().join("digests");
         for damaged in [0, IDENTITY, SLOT - 1] {
             let file = made_up(12, 1);
-            DigestCache::open(&path, true).put(&file, &Digest::of(b"bytes"));
+            DigestCache::open(&path, true).put([(file, Digest::of(b"bytes"))]);
             let mut table = fs::read(&path).unwrap();
             let slot = usize::try_from(file.page()).unwrap() * PAGE;
             table[slot + damaged] ^= 1;
@@ -242,7 +254,7 @@ mod tests {
         }
         fs::write(&path, [1; 100]).unwrap();
         let cache = DigestCache::open(&path, false);
-        cache.put(&made_up(3, 1), &Digest::of(b"x"));
+        cache.put([(made_up(3, 1), Digest::of(b"x"))]);
         assert_eq!(cache.get(&made_up(3, 1)), Some(Digest::of(b"x")));
     }
 
@@ -252,11 +264,11 @@ mod tests {
         let digest = |inode: u64| Digest::of(&inode.to_le_bytes());
         for inode in 0..20_000_u64 {
             let file = made_up((inode % 8) << 40 | inode % 32, inode);
-            bench.cache.put(&file, &digest(inode));
+            bench.cache.put([(file, digest(inode))]);
             assert_eq!(bench.cache.get(&file), Some(digest(inode)));
         }
         for inode in 0..2_000 {
-            bench.cache.put(&made_up(inode << 33, 1), &digest(inode));
+            bench.cache.put([(made_up(inode << 33, 1), digest(inode))]);
         }
         let length = fs::metadata(bench.dir.path().join("digests")).unwrap().len();
         assert!(length <= PAGES * PAGE as u64, "{length}");
@@ -269,7 +281,7 @@ mod tests {
         let other = (1..u64::MAX).find(|n| made_up(n << INODES_PER_PAGE_BITS, 1).page() == page).unwrap();
         let crowd: Vec<FileId> = [0, other << 5].into_iter().flat_map(|n| (n..n + 32).map(|n| made_up(n, 1))).collect();
         for file in &crowd {
-            bench.cache.put(file, &Digest::of(&file.0));
+            bench.cache.put([(*file, Digest::of(&file.0))]);
         }
         let known = crowd.iter().filter(|file| bench.cache.get(file) == Some(Digest::of(&file.0))).count();
         assert!((30..=PAGE / SLOT).contains(&known), "{known}");
@@ -281,10 +293,10 @@ mod tests {
     fn a_table_that_cannot_be_opened_or_is_emptied_knows_nothing() {
         let bench = Bench::new();
         let file = made_up(12, 1);
-        bench.cache.put(&file, &Digest::of(b"bytes"));
+        bench.cache.put([(file, Digest::of(b"bytes"))]);
         assert_eq!(DigestCache::open(&bench.dir.path().join("digests"), true).get(&file), None);
         let none = DigestCache::open(&bench.dir.path().join("no/such/directory"), false);
-        none.put(&file, &Digest::of(b"bytes"));
+        none.put([(file, Digest::of(b"bytes"))]);
         assert_eq!(none.get(&file), None);
     }
 }

@@ -260,9 +260,8 @@ enum Snapshot {
 impl Snapshot {
     fn of(job: &Job, ask: Ask) -> Self {
         match job {
-            Job::Backup(job) if matches!(ask, Ask::WriteIntent | Ask::WriteMeta | Ask::WriteInfo) => {
-                Self::Backup(job.clone())
-            }
+            Job::Backup(job) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Self::Backup(job.clone()),
+            Job::Backup(job) if ask == Ask::WriteIntent && job.parent().is_some() => Self::Backup(job.clone()),
             Job::Backup(job) => {
                 let mut small = BackupJob::new(job.head.clone());
                 small.plan.clone_from(&job.plan);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tabvault_common::repo::info::BackupType;
+use tabvault_integration_tests::cluster::backup_request;
 use tabvault_integration_tests::tree;
 
 use crate::bench::{Bench, sum};
@@ -65,6 +66,29 @@ async fn tables_that_were_not_loaded_are_shared_whole_beside_one_that_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_shared_is_explained() {
+    let bench = Bench::new().await;
+    bench.cluster.load("shop.quiet", &bench.source, 2).await.expect("load");
+    let first = bench.backup("first", &[]).await;
+    let mut request = backup_request("shop", "second", "repo");
+    request.properties.insert("type".to_owned(), "incremental".to_owned());
+    let explained = bench.cluster.fe().explain_backup(&request).await;
+    let work = explained.work.expect("it is accepted");
+    assert_eq!((work.tablets, work.files, work.bytes, work.packs, work.objects), (6, 0, 0, 0, 0));
+    assert!(explained.backends.is_empty());
+    let (timestamp, bytes) = (&first.timestamp, first.totals.bytes);
+    let said =
+        format!("6 of 6 tablets are as they were in snapshot first of {timestamp} and are shared, {bytes} bytes");
+    assert!(explained.notices[0].starts_with(&said), "{:?}", explained.notices);
+
+    bench.change("d/f3", b"changed").await;
+    let explained = bench.cluster.fe().explain_backup(&request).await;
+    assert!(explained.notices[0].starts_with("3 of 6 tablets"), "{:?}", explained.notices);
+    let work = explained.work.expect("it is accepted");
+    assert!(work.files > 0 && work.bytes < bytes && !explained.backends.is_empty(), "{work:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_are_shared_however_they_were_compressed_and_packed() {
     let mut bench = Bench::new().await;
     let first = bench.backup("first", &[("compression", "none"), ("max_file_size", "1M")]).await;
@@ -100,6 +124,7 @@ async fn damage_in_a_shared_object_names_that_object() {
     let second = bench.incremental("second").await;
     let mut request = bench.cluster.restore_request("shop", "second", "repo", 1).await;
     request.into = Some("copy".to_owned());
+    let mut named = 0;
     for path in bench.shared(&second) {
         let place = bench.root().join(&path);
         let whole = std::fs::read(&place).expect("read an object");
@@ -114,9 +139,11 @@ async fn damage_in_a_shared_object_names_that_object() {
         let unwanted = path.contains("/p/") && said.is_empty();
         assert!(said.contains(&path) || unwanted, "{path}: {said}");
         tree::write(&place, &whole);
+        named += usize::from(!unwanted);
         if unwanted {
             bench.cluster.fe().local().expect("built in").drop_table("copy", "files").await.expect("drop");
         }
     }
+    assert!(named >= 2, "an object and a pack");
     bench.assert_restores(&second, &bench.source).await;
 }

@@ -122,7 +122,6 @@ async fn digest(job: &Job, place: usize, id: Option<FileId>) -> Result<(usize, D
         if let Some(digest) = id.and_then(|id| shared.digests.get(&id)) {
             return Ok(digest);
         }
-        metrics::counter!("tabvault_agent_files_read_for_digest_total").increment(1);
         files::digest(&plan.local(&plan.files[place]), &stop)
     });
     Ok((place, found.await?))
@@ -132,11 +131,8 @@ async fn digest(job: &Job, place: usize, id: Option<FileId>) -> Result<(usize, D
 pub(super) async fn remember(job: &Job, ids: Vec<Option<FileId>>, sent: Sent) -> Result<Sent> {
     let shared = Arc::clone(&job.context.shared);
     let remembered = job.context.blocking(move || {
-        for (id, file) in ids.iter().zip(sent.files()) {
-            if let (Some(id), Some(file)) = (id, file) {
-                shared.digests.put(id, &file.digest);
-            }
-        }
+        let known = ids.into_iter().zip(sent.files());
+        shared.digests.put(known.filter_map(|(id, file)| Some((id?, file.as_ref()?.digest))));
         Ok(sent)
     });
     remembered.await
