@@ -71,7 +71,8 @@ impl Bench {
         let mut request = backup_request("shop", label, "repo");
         request.properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let id = self.cluster.fe().backup(request).await.expect("back up").id;
-        checks::assert_finished(&*self.cluster.wait_archived(id).await);
+        let job = self.cluster.wait_archived(id).await;
+        checks::assert_finished(&job);
         checks::assert_swept(&self.cluster).await;
         self.info(label).await
     }
@@ -145,7 +146,7 @@ impl Bench {
         let into = format!("of_{}", info.label);
         let mut request = self.cluster.restore_request("shop", info.label.as_str(), "repo", 2).await;
         request.into = Some(into.clone());
-        checks::assert_finished(&*self.cluster.restore(request).await.expect("restore"));
+        checks::assert_finished(&self.cluster.restore(request).await.expect("restore"));
         checks::assert_table_is(&self.cluster, &format!("{into}.files"), tree).await;
     }
 }

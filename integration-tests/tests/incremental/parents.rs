@@ -88,7 +88,7 @@ async fn only_a_snapshot_with_data_of_the_same_database_is_a_parent() {
     assert_eq!((none.parent.clone(), bench.shared(&none).len()), (None, 0), "there is nothing to share with yet");
     bench.backup("bare", &[("content", "metadata_only")]).await;
     bench.cluster.load("other.files", &bench.source, 2).await.expect("load");
-    checks::assert_finished(&*bench.cluster.backup("other", "other", "repo").await.expect("back up"));
+    checks::assert_finished(&bench.cluster.backup("other", "other", "repo").await.expect("back up"));
     let bare = bench.backup("bare-too", &[("content", "metadata_only"), ("type", "incremental")]).await;
     assert_eq!((bare.parent, bare.manifests.len()), (None, 0));
     let second = bench.incremental("second").await;
