@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::AgentConfig;
 use crate::context::{Shared, broken};
+use crate::digest_cache::DigestCache;
 use crate::journal::Journals;
 use crate::load::LoadStore;
 use crate::memory::Memory;
@@ -45,7 +46,7 @@ impl Agent {
     ) -> Result<AgentHandle, Failure> {
         config.validate()?;
         let work = WorkDirs::new(store.roots());
-        let (state, journals) = prepare(config.state_dir.clone(), work.clone()).await?;
+        let (state, journals, digests) = prepare(config.state_dir.clone(), work.clone()).await?;
         let lists = config.memory_budget / LISTS_SHARE;
         let memory = Memory::new(config.memory_budget - lists);
         config.storage.throttle().begin(config.settings, config.parallel_transfers);
@@ -54,6 +55,7 @@ impl Agent {
             loads,
             work,
             journals,
+            digests,
             storage: config.storage.clone(),
             memory: memory.clone(),
             lists: Memory::new(lists),
@@ -81,7 +83,7 @@ impl Agent {
 }
 
 /// Opens the state directory and removes what a restart of the machine may have torn.
-async fn prepare(dir: std::path::PathBuf, work: WorkDirs) -> Result<(State, Journals), Failure> {
+async fn prepare(dir: std::path::PathBuf, work: WorkDirs) -> Result<(State, Journals, DigestCache), Failure> {
     let prepared = tokio::task::spawn_blocking(move || {
         let state = State::open(&dir)?;
         let journals = Journals::new(state.journal_dir());
@@ -90,8 +92,9 @@ async fn prepare(dir: std::path::PathBuf, work: WorkDirs) -> Result<(State, Jour
             work.forget_snapshots()?;
             journals.forget()?;
         }
+        let digests = DigestCache::open(&state.digests(), state.rebooted());
         state.remember_boot()?;
-        Ok((state, journals))
+        Ok((state, journals, digests))
     });
     prepared.await.unwrap_or_else(|error| Err(broken(error)))
 }

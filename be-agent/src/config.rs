@@ -29,7 +29,8 @@ pub const MIN_MEMORY_BUDGET: u64 = 32 << 20;
 pub struct AgentConfig {
     /// The coordinator's addresses, `http://host:port` or `https://host:port`; dialled in turn until one is the leader.
     pub fe: Vec<String>,
-    /// Where the agent keeps its identity and its upload journal. Made if it does not exist; one process at a time.
+    /// Where the agent keeps its identity, its upload journal and digests of files (at most 256 MiB). Made if it does not
+    /// exist; one process at a time.
     pub state_dir: PathBuf,
     /// The number that an embedding cluster gave this backend; `None`: the coordinator chooses and remembers it.
     pub backend_id: Option<BackendId>,

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::StorageOpener;
+use crate::digest_cache::DigestCache;
 use crate::gate::{Gate, Place};
 use crate::journal::Journals;
 use crate::load::LoadStore;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Option<Arc<dyn LoadStore>>,
     pub(crate) work: WorkDirs,
     pub(crate) journals: Journals,
+    pub(crate) digests: DigestCache,
     pub(crate) storage: StorageOpener,
     pub(crate) memory: Memory,
     /// For what tasks know of their files, apart from `memory`: whoever holds of this may wait for that.

@@ -27,6 +27,7 @@
 pub mod agent;
 pub mod config;
 mod context;
+mod digest_cache;
 mod files;
 mod gate;
 mod journal;

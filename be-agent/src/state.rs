@@ -97,6 +97,11 @@ impl State {
         self.dir.join("journal")
     }
 
+    /// Where digests of files are remembered.
+    pub(crate) fn digests(&self) -> PathBuf {
+        self.dir.join("digests")
+    }
+
     /// Whether a coordinator of `cluster` at `epoch` may be listened to.
     ///
     /// # Errors

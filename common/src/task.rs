@@ -116,6 +116,9 @@ pub struct Upload {
     pub max_pack: u64,
     /// What to upload, in the order it stands in the manifest.
     pub tablets: Vec<UploadTablet>,
+    /// Manifests of an earlier snapshot in whose objects files may be found that need not be stored again. Whoever
+    /// sends the task sees to it that those objects stay.
+    pub parents: Vec<ManifestRef>,
 }
 
 /// A snapshot to upload.

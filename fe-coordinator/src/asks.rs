@@ -29,6 +29,8 @@ use crate::job::{Answer, Ask};
 use crate::records::{Records, Request};
 use crate::repository::registry::Repositories;
 
+mod parent;
+
 /// The repository and the catalog, for jobs.
 #[derive(Debug)]
 pub(crate) struct Asks {
@@ -68,11 +70,7 @@ impl Asks {
         match ask {
             Ask::TakeCut => self.take_cut(job).await,
             Ask::TakePartition(partition) => self.take_partition(job, partition).await,
-            Ask::WriteIntent => {
-                let repository = self.repositories.open(&job.head.repository).await?;
-                repository.write_intent(&job.intent(self.epoch, self.clock.now())).await?;
-                Ok(Answer::Done)
-            }
+            Ask::WriteIntent => self.write_intent(job).await,
             Ask::RemoveIntent => {
                 let repository = match self.repositories.open(&job.head.repository).await {
                     // Who drops a repository leaves what is in it to others.
@@ -164,7 +162,9 @@ impl Asks {
                 planner.partition(&table.def.name, partition, &of_partition)?;
             }
         }
-        Ok(Answer::Planned(Box::new(backup::Plan { cut }), planner.finish()))
+        let parent = self.choose_parent(&repository, &job.head.database, &job.head.properties).await?;
+        let parent = parent.map(|info| info.name());
+        Ok(Answer::Planned(Box::new(backup::Plan { cut, parent }), planner.finish()))
     }
 
     async fn take_partition(&self, job: &BackupJob, id: PartitionId) -> Result<Answer, Failure> {
@@ -177,7 +177,7 @@ impl Asks {
         let alive = self.alive().await;
         let mut planner = Planner::new(&alive, job.head.properties.content);
         planner.partition(name, &partition, &self.catalog.tablets(id).await?)?;
-        Ok(Answer::PartitionPlanned(Some(planner.finish())))
+        Ok(Answer::PartitionPlanned(Some(self.share_again(job, planner.finish()).await?)))
     }
 
     /// Refuses a job over so many tablets that it would take too much memory.
@@ -261,6 +261,7 @@ impl Snapshot {
     fn of(job: &Job, ask: Ask) -> Self {
         match job {
             Job::Backup(job) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Self::Backup(job.clone()),
+            Job::Backup(job) if ask == Ask::WriteIntent && job.parent().is_some() => Self::Backup(job.clone()),
             Job::Backup(job) => {
                 let mut small = BackupJob::new(job.head.clone());
                 small.plan.clone_from(&job.plan);

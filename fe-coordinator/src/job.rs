@@ -98,8 +98,10 @@ pub enum Answer {
     Planned(Box<backup::Plan>, Vec<backup::Row>),
     /// To `TakePartition`; `None`: it was dropped.
     PartitionPlanned(Option<Vec<backup::Row>>),
-    /// To `WriteIntent` and `RemoveIntent`.
+    /// To `WriteIntent` without a parent, and to `RemoveIntent`.
     Done,
+    /// To `WriteIntent` with a parent.
+    Parent(Parent),
     /// To `WriteMeta`.
     MetaWritten(ObjectRef),
     /// To `WriteInfo`.
@@ -112,6 +114,15 @@ pub enum Answer {
     Prepared(Vec<restore::Row>),
     /// To `Publish` and `Discard`.
     Decided(Decision),
+}
+
+/// What came of the parent of an incremental backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parent {
+    /// It was no snapshot any more, or none that can be read, so that the intent does not protect it for certain.
+    Gone,
+    /// The intent protects it; these rows take the place of all rows.
+    Shared(Vec<backup::Row>),
 }
 
 /// Something that happened.

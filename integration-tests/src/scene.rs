@@ -20,6 +20,8 @@ const BACKENDS: usize = 2;
 pub enum Work {
     /// A backup of the table `shop.files`.
     Backup,
+    /// The same, with the one before as its parent; a file was loaded in between.
+    Incremental,
     /// A restore of it into a database where it is not.
     RestoreNew,
     /// A restore of it into a database where it is, with other data.
@@ -89,10 +91,15 @@ impl Scene {
     /// # Panics
     /// If it cannot be made.
     pub async fn prepare(&self, cluster: &Cluster, n: usize) {
-        if self.work == Work::RestoreOver {
-            let table = format!("{}.files", Self::name(n));
-            cluster.load(&table, &self.old(), self.replicas).await.expect("load");
-        }
+        let (table, tree) = match self.work {
+            Work::RestoreOver => (format!("{}.files", Self::name(n)), self.old()),
+            Work::Incremental => {
+                tree::write(&self.source().join("d/changed"), &tree::noise(n as u64, 3000));
+                ("shop.files".to_owned(), self.source())
+            }
+            Work::Backup | Work::RestoreNew => return,
+        };
+        cluster.load(&table, &tree, self.replicas).await.expect("load");
     }
 
     /// Removes the table that the `n`th job and its check have made. The agents' tablets go when an agent attaches next,
@@ -109,7 +116,7 @@ impl Scene {
 
     /// The database into which the `n`th job or its check restores.
     fn restored_into(&self, n: usize) -> String {
-        if self.work == Work::Backup { format!("copy{n}") } else { Self::name(n) }
+        if self.work.is_backup() { format!("copy{n}") } else { Self::name(n) }
     }
 
     /// Asks for the `n`th job.
@@ -117,8 +124,12 @@ impl Scene {
     /// # Errors
     /// As BACKUP and RESTORE.
     pub async fn ask(&self, cluster: &Cluster, n: usize) -> Result<JobId, Failure> {
-        if self.work == Work::Backup {
-            return Ok(cluster.fe().backup(backup_request("shop", &Self::name(n), "repo")).await?.id);
+        if self.work.is_backup() {
+            let mut request = backup_request("shop", &Self::name(n), "repo");
+            if self.work == Work::Incremental {
+                request.properties.insert("type".to_owned(), "incremental".to_owned());
+            }
+            return Ok(cluster.fe().backup(request).await?.id);
         }
         let mut request = cluster.restore_request("shop", "base", "repo", self.replicas).await;
         request.into = Some(Self::name(n));
@@ -133,7 +144,7 @@ impl Scene {
     pub fn begun(&self, cluster: &Cluster, n: usize) -> Option<JobId> {
         let mut jobs = cluster.fe().jobs(Some(self.kind()), None);
         let name = Self::name(n);
-        jobs.retain(|job| if self.work == Work::Backup { job.label == name } else { job.database == name });
+        jobs.retain(|job| if self.work.is_backup() { job.label == name } else { job.database == name });
         assert!(jobs.len() <= 1, "one request made two jobs: {jobs:#?}");
         jobs.pop().map(|job| job.id)
     }
@@ -176,8 +187,9 @@ impl Scene {
         checks::assert_finished(job);
         checks::assert_stands_last(cluster, self.kind(), job.id);
         assert_eq!(self.begun(cluster, n), Some(job.id));
-        assert_eq!(cluster.fe().jobs(Some(self.kind()), None).len(), n, "every job is shown");
-        if self.work == Work::Backup {
+        let base = usize::from(self.work == Work::Incremental);
+        assert_eq!(cluster.fe().jobs(Some(self.kind()), None).len(), base + n, "every job is shown");
+        if self.work.is_backup() {
             let label = Self::name(n);
             checks::assert_one_snapshot(cluster, "repo", &label).await;
             // The database is free again, and the snapshot is whole.
@@ -190,7 +202,7 @@ impl Scene {
     }
 
     fn kind(&self) -> JobKind {
-        if self.work == Work::Backup { JobKind::Backup } else { JobKind::Restore }
+        if self.work.is_backup() { JobKind::Backup } else { JobKind::Restore }
     }
 
     /// A table that is being restored over shows its old data or its new data, all of it.
@@ -212,11 +224,15 @@ impl Scene {
 }
 
 impl Work {
+    fn is_backup(self) -> bool {
+        matches!(self, Self::Backup | Self::Incremental)
+    }
+
     /// What a coordinator writes for it, at least.
     #[must_use]
     pub fn coordinator_writes(self) -> &'static [&'static str] {
         match self {
-            Self::Backup => &[
+            Self::Backup | Self::Incremental => &[
                 "/request",
                 "+slot/",
                 "/plan",
@@ -258,7 +274,7 @@ impl Work {
     #[must_use]
     pub fn agent_writes(self) -> &'static [&'static str] {
         match self {
-            Self::Backup => &["tablets pin", "storage piece", "storage close", "/p/", "/m/"],
+            Self::Backup | Self::Incremental => &["tablets pin", "storage piece", "storage close", "/p/", "/m/"],
             Self::RestoreNew => &["tablets create", "storage read", "tablets adopt", "tablets settle"],
             Self::RestoreOver => &["tablets create", "storage read", "tablets adopt", "tablets settle", "tablets drop"],
         }

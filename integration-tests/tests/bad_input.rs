@@ -151,9 +151,9 @@ fn names_that_are_wrong() {
         ),
         (&["backup", "shop.x", "--to", "repo", "--timeout", "5"], FAILED, &["timeout must be at least 10 min"]),
         (
-            &["backup", "shop.x", "--to", "repo", "--property", "type=incremental"],
+            &["backup", "shop.x", "--to", "repo", "--property", "type=partial"],
             FAILED,
-            &["Currently does not support incremental backup"],
+            &["Invalid property 'type': partial; write full or incremental"],
         ),
         (
             &["backup", "shop.x", "--to", "repo", "--timeout", "700", "--property", "timeout=700"],

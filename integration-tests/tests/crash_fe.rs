@@ -64,6 +64,11 @@ async fn a_backup_survives_death_at_every_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incremental_backup_survives_death_at_every_write() {
+    walk(Work::Incremental).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_of_a_new_table_survives_death_at_every_write() {
     walk(Work::RestoreNew).await;
 }

@@ -1,6 +1,5 @@
 //! The page `docs/restore-by-hand.md`, run as it stands.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -57,13 +56,16 @@ fn assert_same(source: &Path, out: &Path) {
     assert_eq!(expected.len(), found.len());
 }
 
+/// A backup that shares with the one before, if there is one.
 async fn backup(cluster: &Cluster, label: &str, compression: &str) {
     let request = BackupRequest {
         database: "shop".to_owned(),
         label: label.to_owned(),
         repository: "repo".to_owned(),
         selection: Selection::All,
-        properties: BTreeMap::from([("compression".to_owned(), compression.to_owned())]),
+        properties: [("compression", compression), ("type", "incremental")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
     };
     let id = cluster.fe().backup(request).await.expect("back up").id;
     assert_finished(&*cluster.wait(id).await);

@@ -2,7 +2,8 @@
 //!
 //! # Overview
 //! 1. [`plan`]: every file of every snapshot, in the manifest's order.
-//! 2. Files that the journal says are stored already, and that still are, are not sent again.
+//! 2. Files that the journal says are stored already, and that still are, are not sent again, nor those that a
+//!    [`parent`] has.
 //! 3. Small files travel in [`packs`], larger ones as [`objects`] of their own; several of both are in flight.
 //! 4. The manifest, named by its digest, is stored last.
 //!
@@ -19,6 +20,7 @@
 
 mod objects;
 mod packs;
+mod parent;
 mod plan;
 mod sent;
 
@@ -64,6 +66,8 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     context.progress.add_done(sent.bytes(&plan));
 
     let job = Job { context: context.clone(), task, storage, journal: Arc::new(journal), plan };
+    let ids = parent::look(&job).await?;
+    parent::share(&job, &ids, &mut sent).await?;
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for file in sent.missing() {
         if packs::takes(&job, job.plan.files[file].size) {
@@ -77,11 +81,15 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     // Each kind in a buffer of its own: a pack that is built holds memory and must never wait for an object that waits
     // for memory.
     let objects = stream::iter(large.into_iter().map(|(file, n)| objects::send(job.clone(), file, n)));
-    let objects = objects.buffer_unordered(parallel).try_collect::<Vec<_>>();
+    let objects = objects.buffer_unordered(parallel);
     let packs = packs::build(job.clone(), small).map_ok(|pack| packs::send(job.clone(), pack));
-    let packs = packs.try_buffer_unordered(parallel).try_collect::<Vec<_>>();
-    let (objects, packs) = futures::try_join!(objects, packs)?;
-    objects.into_iter().chain(packs).for_each(|stored| sent.take(stored));
+    let packs = packs.try_buffer_unordered(parallel);
+    let mut stored = stream::select(objects, packs).boxed();
+    while let Some(stored) = stored.try_next().await? {
+        sent.take(stored);
+    }
+    drop(stored);
+    let sent = parent::remember(&job, ids, sent).await?;
     let manifest = store_manifest(&job, sent).await?;
     Ok(TaskResult::Uploaded { manifest: manifest.reference() })
 }

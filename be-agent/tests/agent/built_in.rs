@@ -89,6 +89,7 @@ async fn a_tree_of_files_survives_backup_and_restore() {
         compression: Compression::Fastest,
         max_pack: 32 << 20,
         tablets: vec![tablet],
+        parents: Vec::new(),
     };
     let manifest = uploaded(&stream.run(&task(key(backup, 2, 1), TaskBody::Upload(upload))).await);
     stream.end(backup, true).await;

@@ -121,6 +121,7 @@ impl Cluster {
             compression: Compression::Balanced,
             max_pack: 64 << 20,
             tablets: tablets.collect(),
+            parents: Vec::new(),
         };
         task(key, TaskBody::Upload(upload))
     }

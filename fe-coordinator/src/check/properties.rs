@@ -52,13 +52,14 @@ impl BackupProperties {
     /// The properties as their user wrote them; those left out take their defaults.
     ///
     /// # Errors
-    /// `InvalidArgument` for a property that is unknown or has a value it cannot have, `Unsupported` for
-    /// `"type" = "incremental"`.
+    /// `InvalidArgument` for a property that is unknown or has a value it cannot have.
     pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut given = Given::new(given);
         let defaults = Self::default();
         let properties = Self {
-            backup_type: given.backup_type()?,
+            backup_type: given
+                .one_of("type", BackupType::parse, "full or incremental")?
+                .unwrap_or(defaults.backup_type),
             timeout: given.timeout()?,
             content: given.one_of("content", Content::parse, "all or metadata_only")?.unwrap_or(defaults.content),
             compression: given
@@ -195,16 +196,6 @@ impl<'a> Given<'a> {
         match parse(value) {
             Some(choice) => Ok(Some(choice)),
             None => Err(invalid(format!("Invalid property '{name}': {value}; write {choices}"))),
-        }
-    }
-
-    fn backup_type(&mut self) -> Result<BackupType, Failure> {
-        match self.one_of("type", BackupType::parse, "full")? {
-            None | Some(BackupType::Full) => Ok(BackupType::Full),
-            Some(BackupType::Incremental) => Err(Failure::fatal(
-                Kind::Unsupported,
-                "Currently does not support incremental backup; write \"type\" = \"full\" or leave it out",
-            )),
         }
     }
 

@@ -8,7 +8,9 @@
 //! files of a tablet count as of equal size, and travel in packs if that is at most the pack threshold (1 MiB). A pack
 //! holds up to its target (32 MiB, or `max_file_size`) and costs one request, as does an object up to 32 MiB; a larger
 //! one costs two and one per part of max(16 MiB, size / 9000). A manifest per task, and four for the label's listing,
-//! intent, meta and info come on top. What does not compress is assumed throughout, so the numbers are upper ones.
+//! intent, meta and info come on top. What does not compress is assumed throughout, so the numbers are upper ones. Of an
+//! incremental backup what is shared with the parent as a whole is left out, and of the rest all files count: which of
+//! them the parent has, only the backends can tell.
 //!
 //! Numbers of a restore are read from the snapshot's manifest references and are exact. Requests are at most one per
 //! manifest, pack and object and one more per 16 MiB, for each replica: ranges that lie side by side are fetched
@@ -31,7 +33,9 @@ use crate::check::mapping::RestorePlan;
 use crate::check::properties::{BackupProperties, RestoreProperties};
 use crate::job::backup::plan::Planner;
 use crate::job::backup::{Row, Stage};
+use crate::repository::Repository;
 
+mod parent;
 #[cfg(test)]
 mod tests;
 
@@ -105,12 +109,18 @@ impl Coordinator {
             explained.take(self.check_label(repository, label).await);
         }
         if let Some(cut) = cut {
-            self.explain_cut(&cut, &properties, &mut explained).await;
+            self.explain_cut(&cut, repository.as_deref(), &properties, &mut explained).await;
         }
         explained
     }
 
-    async fn explain_cut(&self, cut: &Cut, properties: &BackupProperties, explained: &mut Explanation) {
+    async fn explain_cut(
+        &self,
+        cut: &Cut,
+        repository: Option<&Repository>,
+        properties: &BackupProperties,
+        explained: &mut Explanation,
+    ) {
         let asks = &self.inner.asks;
         let alive = asks.alive().await;
         let mut planner = Planner::new(&alive, properties.content);
@@ -127,12 +137,16 @@ impl Coordinator {
                 explained.take(planner.partition(&table.def.name, partition, &of_partition));
             }
         }
-        let rows = planner.finish();
+        let mut rows = planner.finish();
+        if let Some(repository) = repository {
+            rows = self.explain_parent(cut, repository, properties, rows, explained).await;
+        }
         let mut work = uploads(&rows, properties);
         work.tables = cut.tables.len() as u64;
         work.partitions = cut.tables.iter().map(|table| table.partitions.len() as u64).sum();
         work.tablets = tablets;
         explained.work = Some(work);
+        rows.retain(|row| !matches!(row.stage, Stage::Uploaded(_)));
         explained.backends = rows.iter().map(|row| row.backend).collect();
         for backend in explained.backends.difference(&alive) {
             let tablets: usize = rows.iter().filter(|row| row.backend == *backend).map(|row| row.tablets.len()).sum();
@@ -200,8 +214,8 @@ impl Coordinator {
 fn uploads(rows: &[Row], properties: &BackupProperties) -> Work {
     let pack_target = layout::PACK_TARGET.min(properties.max_file_size);
     let mut work = Work { requests: BACKUP_REQUESTS, ..Work::default() };
-    // Definitions alone are in no manifest.
-    for row in rows.iter().filter(|row| row.stage != Stage::Described) {
+    // Definitions alone are in no manifest, and what is shared is there already.
+    for row in rows.iter().filter(|row| !row.is_done()) {
         let (mut packed, mut packed_bytes) = (0, 0);
         for tablet in row.tablets.iter().filter(|tablet| tablet.files > 0) {
             work.files += tablet.files;

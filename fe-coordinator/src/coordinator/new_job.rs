@@ -35,6 +35,7 @@ pub(super) fn backup(
         upload_finished_time: None,
         finished_time: None,
         planned: false,
+        parent_gone: false,
         next_task: 1,
         retaking: Vec::new(),
         retakes: 0,

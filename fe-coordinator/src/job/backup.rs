@@ -2,7 +2,8 @@
 //! `PENDING → SNAPSHOTING → UPLOAD_SNAPSHOT → UPLOADING → SAVE_META → UPLOAD_INFO → FINISHED`, and `CANCELLED`.
 //!
 //! # Overview
-//! - PENDING: the cut is taken and planned, the plan stored, then the intent written.
+//! - PENDING: the cut is taken and planned, the plan stored, then the intent written. Only when the intent protects the
+//!   parent of an incremental backup is it decided what is shared ([`share`]).
 //! - SNAPSHOTING: every row's tablets are pinned on its backend. A replica that fails is replaced by another at the same
 //!   version; where there is none, the whole partition is planned again at its present version.
 //! - UPLOAD_SNAPSHOT: nothing to wait for; marks the moment at which the snapshot stands.
@@ -24,7 +25,7 @@ use tabvault_common::ids::{
     BackendId, ClusterId, JobId, JobUuid, Lineage, PartitionId, SchemaHash, TabletId, TaskId, Version,
 };
 use tabvault_common::label::{Label, SnapshotTimestamp};
-use tabvault_common::repo::info::{ManifestRef, ObjectRef};
+use tabvault_common::repo::info::{ManifestRef, ObjectRef, SnapshotName};
 use tabvault_common::repo::meta::Shown;
 use tabvault_common::view::BackupState;
 
@@ -34,6 +35,7 @@ use crate::check::properties::BackupProperties;
 
 pub mod objects;
 pub mod plan;
+pub mod share;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -85,6 +87,10 @@ pub struct Head {
     pub finished_time: Option<Time>,
     /// Whether plan and rows are stored.
     pub planned: bool,
+    /// Whether the plan's parent was gone before anything of it was used: nothing is shared. The only change of that
+    /// choice.
+    #[serde(default)]
+    pub parent_gone: bool,
     /// The number of the next new row.
     pub next_task: u64,
     /// Partitions that are being planned again.
@@ -112,6 +118,9 @@ pub struct Head {
 pub struct Plan {
     /// The selected part of the cut.
     pub cut: Cut,
+    /// The snapshot to share objects with, if there was one when the job was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SnapshotName>,
 }
 
 impl Plan {
@@ -146,6 +155,9 @@ pub struct Row {
     pub stage: Stage,
     /// The tablets, ordered by index and position.
     pub tablets: Vec<RowTablet>,
+    /// The parent's manifests that hold these tablets at other versions; at most [`share::MAX_PARENTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<ManifestRef>,
 }
 
 /// How far a row is.
@@ -215,6 +227,12 @@ impl BackupJob {
     #[must_use]
     pub fn new(head: Head) -> Self {
         Self { head, plan: None, rows: BTreeMap::new() }
+    }
+
+    /// The snapshot it shares objects with, as far as that is decided.
+    #[must_use]
+    pub fn parent(&self) -> Option<&SnapshotName> {
+        self.plan.as_ref().and_then(|plan| plan.parent.as_ref()).filter(|_| !self.head.parent_gone)
     }
 
     /// Takes over what a step changed, after it was stored.

@@ -64,6 +64,7 @@ pub(crate) fn backup_head() -> backup::Head {
         upload_finished_time: None,
         finished_time: None,
         planned: false,
+        parent_gone: false,
         next_task: 1,
         retaking: Vec::new(),
         slot: 0,
@@ -125,7 +126,7 @@ pub(crate) fn orders() -> CutTable {
 }
 
 pub(crate) fn plan() -> backup::Plan {
-    backup::Plan { cut: samples::cut("shop", vec![orders()]) }
+    backup::Plan { cut: samples::cut("shop", vec![orders()]), parent: None }
 }
 
 /// A tablet of `table` with replicas of 100 bytes on `backends` that are as far as the partition.
@@ -293,6 +294,17 @@ pub(crate) fn snapshot(content: Content) -> (Info, WholeMeta) {
     let info = job.info(Epoch(1), START).unwrap();
     let whole = MetaReader::verified(meta.bytes, &info.meta).unwrap().read_whole().unwrap();
     (info, whole)
+}
+
+/// An earlier snapshot of `orders` as it is now, made by another job: `base`, of which every tablet has a manifest.
+pub(crate) fn parent() -> (Info, WholeMeta) {
+    let (mut info, meta) = snapshot(Content::All);
+    info.job.uuid = JobUuid(Uuid::from_u128(0xba5e));
+    info.label = "base".parse().unwrap();
+    for (manifest, seed) in info.manifests.iter_mut().zip(100..) {
+        *manifest = ManifestRef { job: info.job.uuid, ..self::manifest(seed) };
+    }
+    (info, meta)
 }
 
 /// What restoring all of `orders` as a new table asks of the catalog.

@@ -13,7 +13,7 @@
 //!
 //! # Crash consistency
 //! Every operation may be repeated by any later leader with the same arguments, and then answers with what stands:
-//! intents are written over with at least as much protection as before, metas are named by their content, infos and
+//! intents are written over with at least as much protection as anything written so far needs, metas are named by their content, infos and
 //! tombstones are compared by the job they belong to.
 //!
 //! # Cancellation
@@ -23,6 +23,7 @@
 mod commit;
 mod describe;
 mod meta;
+mod parent;
 mod snapshots;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use uuid::Uuid;
 
 pub use commit::{InfoWrite, TombstoneWrite};
 pub use describe::Description;
+pub use parent::IntentWrite;
 
 use super::RepositoryRecord;
 
@@ -139,15 +141,25 @@ impl Repository {
     /// one or, at first, none; in each case the job has no data that the intent would have to protect beyond what it
     /// names.
     ///
+    /// What the intent's parent reaches may be shared only after [`IntentWrite::Stands`]: whoever collects garbage after
+    /// that sees the intent, and whoever began before saw the parent. After [`IntentWrite::ParentGone`] neither is
+    /// certain, and the intent is to be written again without a parent.
+    ///
     /// # Errors
     /// As of [`Self::writable`] and [`Self::check`]; else what the storage says.
-    pub async fn write_intent(&self, intent: &Intent) -> Result<()> {
+    pub async fn write_intent(&self, intent: &Intent) -> Result<IntentWrite> {
         self.writable()?;
         self.check().await?;
         let path = layout::intent(intent.job);
         let bytes = intent.encode()?;
         self.refuse_size(&path, bytes.len(), layout::MAX_INTENT_SIZE)?;
-        self.storage.put(&path, bytes).await.map_err(|failure| self.doing("write an intent to", failure))
+        self.storage.put(&path, bytes).await.map_err(|failure| self.doing("write an intent to", failure))?;
+        match &intent.parent {
+            Some(parent) if self.standing_info(&parent.name()).await?.as_ref() != Some(parent) => {
+                Ok(IntentWrite::ParentGone)
+            }
+            Some(_) | None => Ok(IntentWrite::Stands),
+        }
     }
 
     /// Takes back the intent of a job that was cancelled before it could have published. What the job wrote is garbage

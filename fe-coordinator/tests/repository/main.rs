@@ -4,6 +4,7 @@
 mod brokers;
 mod commit;
 mod mapping;
+mod parents;
 mod reading;
 mod sharing;
 mod support;

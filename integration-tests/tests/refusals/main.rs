@@ -52,7 +52,6 @@ const REFUSALS: &[(u16, &str)] = &[
     (1105, "Unknown restore job properties: [{}]"),
     (1105, "Invalid boolean property '{}': {}"),
     (1105, "timeout must be at least 10 min"),
-    (1105, "Currently does not support incremental backup"),
     (1105, "Label format error. regex: …"),
     // Where it would lie. Users of small clusters meet this one first: it says what there is and what to set.
     (1105, "failed to find {} different hosts to create table … {} backends … replication_num"),

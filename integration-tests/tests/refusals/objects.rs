@@ -40,8 +40,6 @@ pub(crate) async fn scene() -> Provoked {
     scene.refuse("Can not set alias for table in Backup Command", &[], alias).await;
 
     let with = |property: &str| format!("BACKUP SNAPSHOT shop.more TO repo PROPERTIES ({property})");
-    let incremental = with("'type' = 'incremental'");
-    scene.refuse("Currently does not support incremental backup", &[], &incremental).await;
     let colour = with("'colour' = 'red', 'size' = 'large'");
     scene.refuse("Unknown backup job properties: [{}]", &["colour, size"], &colour).await;
     scene.refuse("timeout must be at least 10 min", &[], &with("'timeout' = '599'")).await;

@@ -127,6 +127,7 @@ fn upload_to_wire(upload: &Upload) -> v1::Upload {
         compression: compression.into(),
         max_pack: upload.max_pack,
         tablets: upload.tablets.iter().map(tablet).collect(),
+        parents: upload.parents.iter().map(|parent| (*parent).into()).collect(),
     }
 }
 
@@ -232,6 +233,7 @@ fn upload(wire: v1::Upload, at: At<'_>) -> Result<Upload, Failure> {
         compression: compression(wire.compression, at.field("compression"))?,
         max_pack: positive(wire.max_pack, at.field("max_pack"))?,
         tablets: list(wire.tablets, at, "tablets", upload_tablet)?,
+        parents: list(wire.parents, at, "parents", |wire, at| manifest_ref(Some(wire), at))?,
     })
 }
 

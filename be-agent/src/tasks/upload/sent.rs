@@ -78,6 +78,11 @@ impl Sent {
         self.files.iter().enumerate().filter(|(_, stored)| stored.is_none()).map(|(place, _)| place).collect()
     }
 
+    /// The digests of what is stored, by place in the plan.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Option<Digest>> {
+        self.files.iter().map(|stored| stored.as_ref().map(|stored| stored.digest))
+    }
+
     /// The pack that the file at `place` is in.
     pub(super) fn pack(&self, place: usize) -> Option<&ManifestPack> {
         match self.files.get(place)?.as_ref()?.at {

@@ -75,11 +75,10 @@ fn a_backup_property_that_cannot_be_is_refused() {
              max_file_size",
         ),
         (
-            &[("type", "incremental")],
-            Kind::Unsupported,
-            "Currently does not support incremental backup; write \"type\" = \"full\" or leave it out",
+            &[("type", "differential")],
+            Kind::InvalidArgument,
+            "Invalid property 'type': differential; write full or incremental",
         ),
-        (&[("type", "differential")], Kind::InvalidArgument, "Invalid property 'type': differential; write full"),
         (
             &[("timeout", "599")],
             Kind::InvalidArgument,

@@ -19,6 +19,7 @@ fn row(tablets: &[(u64, u64)]) -> Row {
         others: Vec::new(),
     };
     Row {
+        parents: Vec::new(),
         task: TaskId(1),
         partition: PartitionId(1),
         version: Version(1),

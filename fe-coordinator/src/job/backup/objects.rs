@@ -8,7 +8,7 @@ use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{Epoch, PartitionId, TabletIdentity};
 use tabvault_common::repo::FORMAT_VERSION;
-use tabvault_common::repo::info::{BackupType, Info, InfoTable, JobIdentity, ManifestRef, SnapshotObject, Totals};
+use tabvault_common::repo::info::{Info, InfoTable, JobIdentity, ManifestRef, SnapshotObject, Totals};
 use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::meta::{EncodedMeta, IndexMeta, MetaHeader, MetaWriter, PartitionMeta, TabletMeta};
 use tabvault_common::task::{MakeSnapshot, Release, TabletVersion, Task, TaskBody, TaskKey, Upload, UploadTablet};
@@ -55,6 +55,7 @@ impl BackupJob {
             compression: self.head.properties.compression,
             max_pack: self.head.properties.max_file_size,
             tablets: tablets.collect::<Option<_>>()?,
+            parents: row.parents.clone(),
         })
     }
 
@@ -62,9 +63,9 @@ impl BackupJob {
         self.plan.iter().flat_map(Plan::partitions).find(|(_, found)| found.id == partition)
     }
 
-    /// The intent, as this leadership writes it.
+    /// The intent, as this leadership writes it, with the info of [`BackupJob::parent`].
     #[must_use]
-    pub fn intent(&self, epoch: Epoch, now: Time) -> Intent {
+    pub fn intent(&self, epoch: Epoch, now: Time, parent: Option<Info>) -> Intent {
         Intent {
             format_version: FORMAT_VERSION,
             job: self.head.uuid,
@@ -73,7 +74,7 @@ impl BackupJob {
             label: self.head.label.clone(),
             repository: self.head.repository.clone(),
             time: now.into(),
-            parent: None,
+            parent,
         }
     }
 
@@ -148,10 +149,10 @@ impl BackupJob {
             label: self.head.label.clone(),
             timestamp,
             database: self.head.database.clone(),
-            backup_type: BackupType::Full,
+            backup_type: self.head.properties.backup_type,
             content: self.head.properties.content,
             compression: self.head.properties.compression,
-            parent: None,
+            parent: self.parent().cloned(),
             create_time: self.head.create_time.into(),
             snapshot_time: self.head.snapshot_finished_time.unwrap_or(self.head.create_time).into(),
             finish_time: now.into(),

@@ -59,6 +59,7 @@ impl<'a> Planner<'a> {
                     error: None,
                     stage,
                     tablets,
+                    parents: Vec::new(),
                 });
             }
         }
@@ -132,7 +133,7 @@ pub fn check_unaltered<'a>(
 }
 
 /// Cuts tablets into pieces that fit one task.
-fn chunks(tablets: Vec<RowTablet>) -> Vec<Vec<RowTablet>> {
+pub(super) fn chunks(tablets: Vec<RowTablet>) -> Vec<Vec<RowTablet>> {
     let mut pieces: Vec<Vec<RowTablet>> = Vec::new();
     let (mut bytes, mut files) = (0, 0);
     for tablet in tablets {

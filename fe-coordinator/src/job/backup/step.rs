@@ -16,6 +16,7 @@ use super::{BackupJob, BackupTransition, Head, Plan, Row, Stage};
 use crate::job::{Answer, Ask, Effect, Event, kept_failure};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
+mod parent;
 mod tasks;
 
 /// How often the removal of a cancelled job's intent is tried before it is left to the next start.
@@ -218,6 +219,7 @@ impl<'a> Draft<'a> {
         match (self.head.state, answer) {
             (State::Pending, Answer::Planned(plan, rows)) if !self.head.planned => self.planned(*plan, rows),
             (State::Pending, Answer::Done) if ask == Ask::WriteIntent && self.head.planned => self.begin_snapshoting(),
+            (State::Pending, Answer::Parent(parent)) if self.job.parent().is_some() => self.on_parent(parent),
             (State::Snapshoting | State::Uploading, Answer::PartitionPlanned(rows)) => {
                 if let Ask::TakePartition(partition) = ask {
                     self.partition_planned(partition, rows);
@@ -291,7 +293,7 @@ impl<'a> Draft<'a> {
         }
         for mut row in rows {
             row.task = self.new_task();
-            self.dispatch(row);
+            if row.is_done() { self.put(row) } else { self.dispatch(row) }
         }
         self.check_snapshots();
         self.check_uploads();

@@ -12,6 +12,7 @@ use crate::repository::remote::{InfoWrite, TombstoneWrite};
 mod backends;
 mod commit;
 mod every_pair;
+mod parent;
 mod tasks;
 
 const P1: PartitionId = PartitionId(601);
@@ -161,7 +162,7 @@ fn a_backup_of_definitions_needs_no_agents() {
 #[test]
 fn an_empty_database_is_backed_up() {
     let mut run = pending();
-    let plan = super::Plan { cut: crate::check::samples::cut("shop", Vec::new()) };
+    let plan = super::Plan { cut: crate::check::samples::cut("shop", Vec::new()), parent: None };
     run.on(Event::Answered(Ask::TakeCut, Ok(Answer::Planned(Box::new(plan), Vec::new()))));
     assert_eq!(run.on(intent_written()), "UPLOAD_SNAPSHOT: continue");
     assert_eq!(run.on(Event::Tick), "SAVE_META: ask WriteMeta");

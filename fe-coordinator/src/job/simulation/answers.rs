@@ -5,11 +5,13 @@ use tabvault_common::ids::Epoch;
 use tabvault_common::repo::info::Content;
 
 use super::life::Life;
+use super::repository::Protects;
 use crate::catalog::Decision;
 use crate::job::any::Job;
-use crate::job::backup::BackupJob;
+use crate::job::backup::share::share;
+use crate::job::backup::{BackupJob, Row};
 use crate::job::samples;
-use crate::job::{Answer, Ask, Event};
+use crate::job::{Answer, Ask, Event, Parent};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
 impl Life {
@@ -44,6 +46,7 @@ impl Life {
 
     fn note_answer(&mut self, answer: &Result<Answer, Failure>) {
         let what = match answer {
+            Ok(Answer::Parent(Parent::Gone)) => "a parent was gone",
             Ok(Answer::PartitionPlanned(Some(_))) => "a partition was taken again",
             Ok(Answer::Info(InfoWrite::TakenByOther)) => "a name was taken",
             Ok(Answer::Info(InfoWrite::OursAlready)) => "our own info was found",
@@ -76,16 +79,17 @@ impl Life {
         let alive = self.agents.iter().filter(|(_, agent)| !agent.away).map(|(id, _)| *id).collect();
         Ok(match ask {
             Ask::TakeCut => {
-                let (plan, rows) = self.catalog.cut(&alive);
+                let (mut plan, rows) = self.catalog.cut(&alive);
+                plan.parent = self.repository.parent().filter(|_| self.dice.one_in(2));
                 Answer::Planned(Box::new(plan), rows)
             }
-            Ask::TakePartition(partition) => Answer::PartitionPlanned(self.catalog.partition(partition, &alive)),
-            Ask::WriteIntent => {
-                self.repository.intent = true;
-                Answer::Done
+            Ask::TakePartition(partition) => {
+                let rows = self.catalog.partition(partition, &alive);
+                Answer::PartitionPlanned(rows.map(|rows| shared(job, rows)))
             }
+            Ask::WriteIntent => self.write_intent(job),
             Ask::RemoveIntent => {
-                self.repository.intent = false;
+                self.repository.intent = None;
                 self.seen.insert("an intent was removed");
                 Answer::Done
             }
@@ -94,12 +98,45 @@ impl Life {
                 self.repository.put_meta(&meta.digest, meta.bytes.clone());
                 Answer::MetaWritten(meta.reference())
             }
-            Ask::WriteInfo => Answer::Info(self.repository.write_info(&job.info(epoch, self.now)?)),
+            Ask::WriteInfo => {
+                let info = job.info(epoch, self.now)?;
+                if info.manifests.iter().any(|manifest| manifest.job != info.job.uuid) {
+                    self.seen.insert("a manifest was shared");
+                }
+                Answer::Info(self.repository.write_info(&info))
+            }
             Ask::WriteTombstone => {
                 Answer::Tombstone(self.repository.write_tombstone(job.head.timestamp.as_ref().unwrap()))
             }
             Ask::ReadSnapshot | Ask::Prepare | Ask::Publish | Ask::Discard => panic!("a backup asks for {ask:?}"),
         })
+    }
+
+    /// As the repository does it: the intent, then a look whether the parent still stands. It may be dropped at any time.
+    fn write_intent(&mut self, job: &BackupJob) -> Answer {
+        let protects = job.parent().is_some();
+        let dropped = self.fault(3).then(|| self.dice.below(3));
+        if dropped == Some(0) {
+            self.repository.drop_parent();
+        }
+        if protects && self.repository.parent().is_none() {
+            return Answer::Parent(Parent::Gone);
+        }
+        self.repository.intent = Some(Protects { parent: protects });
+        if dropped == Some(1) {
+            self.repository.drop_parent();
+        }
+        if !protects {
+            return Answer::Done;
+        }
+        if self.repository.parent().is_none() {
+            self.seen.insert("a parent was dropped just after the intent was written");
+            return Answer::Parent(Parent::Gone);
+        }
+        if dropped == Some(2) {
+            self.repository.drop_parent();
+        }
+        Answer::Parent(Parent::Shared(shared(job, job.rows.values().cloned().collect())))
     }
 
     fn perform_restore(&mut self, ask: Ask, epoch: Epoch) -> Result<Answer, Failure> {
@@ -142,4 +179,11 @@ impl Life {
             }
         }
     }
+}
+
+/// The rows that share with the parent what they can, if there is one.
+fn shared(job: &BackupJob, rows: Vec<Row>) -> Vec<Row> {
+    let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return rows };
+    let (info, meta) = samples::parent();
+    share(&plan.cut, job.head.cluster, rows, &info, &meta)
 }

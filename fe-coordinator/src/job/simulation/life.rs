@@ -128,7 +128,7 @@ impl Life {
         assert_eq!(left, ["sequence/job"], "slot and label are free, and nothing lies about");
         let cancelled = self.end == Some(JobEnd::Discarded);
         if cancelled && !self.repository.has_tombstone() {
-            assert!(!self.repository.intent, "nothing tells that the intent may go");
+            assert!(self.repository.intent.is_none(), "nothing tells that the intent may go");
         }
         self.seen.insert(if cancelled { "cancelled" } else { "finished" });
     }

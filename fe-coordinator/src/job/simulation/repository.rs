@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tabvault_common::digest::Digest;
 use tabvault_common::ids::{BackendId, TaskId};
 use tabvault_common::label::SnapshotTimestamp;
-use tabvault_common::repo::info::{Info, ManifestRef};
+use tabvault_common::repo::info::{Info, ManifestRef, SnapshotName};
 use tabvault_common::repo::meta::MetaReader;
 use tabvault_common::task::{TaskKey, Upload};
 
@@ -27,15 +27,51 @@ struct Written {
     tablets: Vec<(u64, u64)>,
 }
 
-#[derive(Debug, Default)]
+/// What an intent keeps from being collected beside what its own job wrote.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Protects {
+    /// What the job's parent reaches.
+    pub(super) parent: bool,
+}
+
+#[derive(Debug)]
 pub(super) struct Repository {
     names: BTreeMap<SnapshotTimestamp, Stands>,
     manifests: BTreeMap<[u8; 32], Written>,
     metas: BTreeMap<[u8; 32], Bytes>,
-    pub(super) intent: bool,
+    pub(super) intent: Option<Protects>,
+    parent_stands: bool,
+}
+
+impl Default for Repository {
+    /// One with the snapshot that may be shared with.
+    fn default() -> Self {
+        let (info, meta) = samples::parent();
+        let mut manifests = BTreeMap::new();
+        for partition in &meta.tables[0].partitions {
+            for tablet in &partition.indexes[0].tablets {
+                let written = Written {
+                    by: (BackendId(1), TaskId(1), 1),
+                    tablets: vec![(tablet.tablet.0, partition.visible_version.0)],
+                };
+                let manifest = info.manifest(tablet.manifest.unwrap()).unwrap();
+                manifests.insert(*manifest.digest.as_bytes(), written);
+            }
+        }
+        Self { names: BTreeMap::new(), manifests, metas: BTreeMap::new(), intent: None, parent_stands: true }
+    }
 }
 
 impl Repository {
+    /// The snapshot that may be shared with, if it stands.
+    pub(super) fn parent(&self) -> Option<SnapshotName> {
+        self.parent_stands.then(|| samples::parent().0.name())
+    }
+
+    pub(super) fn drop_parent(&mut self) {
+        self.parent_stands = false;
+    }
+
     /// The manifest of an upload. Its name is that of its bytes, and those tell the attempt.
     pub(super) fn put_manifest(&mut self, backend: BackendId, key: TaskKey, task: &Upload) -> ManifestRef {
         let tablets: Vec<_> = task.tablets.iter().map(|t| (t.identity.tablet.0, t.identity.version.0)).collect();
@@ -57,7 +93,10 @@ impl Repository {
         match self.names.get(&info.timestamp) {
             None => {
                 self.check(info);
-                assert!(self.intent, "the intent stands when the snapshot is published");
+                let intent = self.intent.expect("the intent stands when the snapshot is published");
+                let shares = info.manifests.iter().any(|manifest| manifest.job != info.job.uuid);
+                assert!(!shares || intent.parent, "what is shared is protected until the snapshot is published");
+                assert_eq!(info.parent.is_some(), intent.parent, "the snapshot names the parent that was protected");
                 assert!(!self.published(), "the job is published under two names");
                 self.names.insert(info.timestamp.clone(), Stands::Ours);
                 InfoWrite::Written

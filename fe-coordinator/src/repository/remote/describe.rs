@@ -1,7 +1,7 @@
 //! SHOW SNAPSHOT with its details: the whole structure of a backup as one JSON text, made piece by piece.
 //!
 //! The text is
-//! `{label, timestamp, database, job, content, backup_type, create_time, finish_time, totals, tables: [{name, key_type,
+//! `{label, timestamp, database, job, content, backup_type, parent, create_time, finish_time, totals, tables: [{name, key_type,
 //! partitions: [{name, version, replication_num, indexes: [{name, schema_hash, tablets: [{id, version, files,
 //! bytes}]}]}]}], views: [name]}`. One that may not be as long as that leaves out what comes last and ends in
 //! `"truncated": true`; its totals are of all. The meta is verified before the first piece; only its compressed bytes, one of its
@@ -146,6 +146,7 @@ fn write(info: &Info, bytes: Bytes, text: &mut Text) -> std::result::Result<(), 
         "database": info.database,
         "job": info.job.uuid,
         "backup_type": info.backup_type,
+        "parent": info.parent,
         "content": info.content,
         "create_time": info.create_time.text,
         "finish_time": info.finish_time.text,

@@ -92,7 +92,7 @@ impl Repository {
     }
 
     /// The labels that have a directory, sorted.
-    async fn labels(&self) -> Result<Vec<Label>> {
+    pub(super) async fn labels(&self) -> Result<Vec<Label>> {
         let mut labels = Vec::new();
         let mut level = self.storage.list_level("").await?;
         while let Some(path) = level.try_next().await? {
@@ -103,7 +103,7 @@ impl Repository {
     }
 
     /// The timestamps under a label, tombstones included, sorted.
-    async fn timestamps(&self, label: &Label) -> Result<Vec<SnapshotTimestamp>> {
+    pub(super) async fn timestamps(&self, label: &Label) -> Result<Vec<SnapshotTimestamp>> {
         let mut timestamps = Vec::new();
         let mut level = self.storage.list_level(&layout::snapshot_dir(label)).await?;
         while let Some(path) = level.try_next().await? {

@@ -55,6 +55,7 @@ pub(crate) fn upload(compression: Compression) -> Upload {
         compression,
         max_pack: 64 << 20,
         tablets: vec![tablet],
+        parents: vec![manifest()],
     }
 }
 

@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::catalog::Decision;
+use crate::job::Parent;
 
 /// All events, by the names that the table uses. Answers that fail are `?` if they may be tried again, else `!`.
 fn events(run: &Run) -> Vec<(String, Event)> {
     let asks = [
         ("cut", Ask::TakeCut, Answer::Planned(Box::new(samples::plan()), samples::rows())),
         ("intent", Ask::WriteIntent, Answer::Done),
+        ("parent gone", Ask::WriteIntent, Answer::Parent(Parent::Gone)),
+        ("parent shared", Ask::WriteIntent, Answer::Parent(Parent::Shared(samples::rows()))),
         ("retaken", Ask::TakePartition(P1), Answer::PartitionPlanned(Some(rows_of(Content::All, Some(P1))))),
         ("dropped", Ask::TakePartition(P1), Answer::PartitionPlanned(None)),
         ("meta", Ask::WriteMeta, Answer::MetaWritten(object(1))),
@@ -82,6 +85,23 @@ fn pending_with_a_plan() {
             ("cancel", "CANCELLED: tell discarded"),
             ("stranger dies", "PENDING"),
             ("intent", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
+            ("intent?", "PENDING"),
+            ("intent!", "CANCELLED: tell discarded, ask RemoveIntent"),
+        ],
+    );
+}
+
+#[test]
+fn pending_with_a_plan_and_a_parent() {
+    check(
+        &parent::writing_intent(),
+        &[
+            ("cancel", "CANCELLED: tell discarded"),
+            ("stranger dies", "PENDING"),
+            // Nobody answers like that for a job with a parent; with nothing shared it goes on.
+            ("intent", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
+            ("parent gone", "PENDING: ask WriteIntent"),
+            ("parent shared", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
             ("intent?", "PENDING"),
             ("intent!", "CANCELLED: tell discarded, ask RemoveIntent"),
         ],
@@ -219,6 +239,8 @@ fn cancelled_with_an_intent_to_remove() {
             ("intent", "CANCELLED: ask RemoveIntent"),
             ("intent?", "CANCELLED: ask RemoveIntent"),
             ("intent!", "CANCELLED: ask RemoveIntent"),
+            ("parent gone", "CANCELLED: ask RemoveIntent"),
+            ("parent shared", "CANCELLED: ask RemoveIntent"),
         ],
     );
 }

@@ -52,6 +52,18 @@ async fn a_backup_is_explained_without_being_begun() {
 }
 
 #[tokio::test]
+async fn an_incremental_backup_without_a_parent_is_explained_as_what_it_is() {
+    let mut world = World::furnished().await;
+    world.snapshot("definitions").await;
+    let text = "EXPLAIN BACKUP SNAPSHOT friday TO r PROPERTIES ('type' = 'incremental')";
+    let rows = world.explained(text).await;
+    assert_eq!((value(&rows, "Accepted"), value(&rows, "Tablets")), (Some("true"), Some("7")));
+    let notice = "repository r has no snapshot with data of database d that this cluster made: nothing is shared";
+    assert_eq!(all(&rows, "Notice"), [notice]);
+    assert_eq!(all(&world.explained("EXPLAIN BACKUP SNAPSHOT friday TO r").await, "Notice"), [""; 0]);
+}
+
+#[tokio::test]
 async fn every_reason_to_refuse_a_backup_is_a_row_and_the_rest_is_said_nevertheless() {
     let mut world = World::furnished().await;
     let text = "EXPLAIN BACKUP SNAPSHOT `a b` TO q PROPERTIES ('timeout' = '1')";

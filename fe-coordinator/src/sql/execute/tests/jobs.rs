@@ -62,7 +62,7 @@ async fn what_a_backup_cannot_be_is_refused() {
         ("BACKUP SNAPSHOT l TO r ON (t AS s)", "Can not set alias for table in Backup Command"),
         ("BACKUP SNAPSHOT l TO r PROPERTIES ('colour' = 'red')", "Unknown backup job properties: [colour]"),
         ("BACKUP SNAPSHOT l TO r PROPERTIES ('timeout' = '60')", "timeout must be at least 10 min"),
-        ("BACKUP SNAPSHOT l TO r PROPERTIES ('type' = 'incremental')", "Currently does not support incremental backup"),
+        ("BACKUP SNAPSHOT l TO r PROPERTIES ('type' = 'partial')", "Invalid property 'type': partial; write full or"),
         ("BACKUP SNAPSHOT l TO r EXCLUDE (t, u)", "nothing to back up in database d: EXCLUDE leaves no table"),
     ] {
         let (code, message) = world.refused(text).await;

@@ -1,0 +1,139 @@
+//! Files that an earlier snapshot has stored already: they are referred to where they lie.
+//!
+//! # Overview
+//! 1. [`look`]: what each file is known by in the cache of digests, before anything of it is read.
+//! 2. [`share`]: the parent's manifests are read into an [`index`] of what they say of these tablets; a file whose size
+//!    occurs there is looked up by its digest, which is known or else computed by reading the file.
+//! 3. [`remember`]: the digests of all files, for the next backup.
+//!
+//! # Consistency
+//! A file is referred to only if digest and size are equal. What it refers to stays: the coordinator saw to that before
+//! it sent the task. Of a pack at least half must be wanted by this task, so that what is not wanted any more does not
+//! stay for ever.
+//!
+//! # Crash consistency
+//! Nothing is written but the cache: whoever does the task again finds the same, or stores more.
+
+mod index;
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tabvault_common::digest::Digest;
+use tabvault_common::failure::{Failure, Kind, Retry};
+use tabvault_common::ids::{Lineage, TabletId};
+use tabvault_common::repo::info::ManifestRef;
+use tabvault_common::repo::layout;
+use tabvault_common::repo::manifest::ManifestReader;
+
+use super::Job;
+use super::sent::Sent;
+use crate::digest_cache::FileId;
+use crate::files;
+use crate::store::Result;
+use index::{ENTRY_BYTES, Index, Local};
+
+/// Files that are read at once to learn their digests.
+const READS_AT_ONCE: usize = 4;
+
+/// What each file of the plan is known by; `None` where it cannot be told.
+pub(super) async fn look(job: &Job) -> Result<Vec<Option<FileId>>> {
+    let plan = Arc::clone(&job.plan);
+    let looked = job.context.blocking(move || {
+        let id = |file| fs::symlink_metadata(plan.local(file)).ok().as_ref().and_then(FileId::of);
+        Ok(plan.files.iter().map(id).collect())
+    });
+    looked.await
+}
+
+/// Adds to `sent` what the task's parents have.
+///
+/// # Errors
+/// That of a repository that cannot be reached. A parent that is damaged is no error: less is shared.
+pub(super) async fn share(job: &Job, ids: &[Option<FileId>], sent: &mut Sent) -> Result<()> {
+    let missing = sent.missing();
+    if job.task.parents.is_empty() || missing.is_empty() {
+        return Ok(());
+    }
+    // All that follows holds this much, and asks for no more.
+    let memory = &job.context.shared.memory;
+    let largest = job.task.parents.iter().map(|parent| parent.size.min(layout::MAX_MANIFEST_SIZE)).max().unwrap_or(0);
+    let files: u64 = job.task.parents.iter().map(|parent| parent.files).fold(0, u64::saturating_add);
+    let entries = files.min(memory.budget() / 4 / ENTRY_BYTES);
+    let reads = (READS_AT_ONCE * files::PIECE) as u64;
+    let _held = memory.reserve(largest + entries * ENTRY_BYTES + reads).await?;
+
+    let sizes: HashSet<u64> = missing.iter().map(|place| job.plan.files[*place].size).collect();
+    let mut index = Index::new(sizes, usize::try_from(entries).unwrap_or(usize::MAX));
+    for parent in &job.task.parents {
+        index = read(job, *parent, index).await?;
+    }
+    let candidates = missing.into_iter().filter(|place| index.has_size(job.plan.files[*place].size));
+    let digests = candidates.map(|place| digest(job, place, ids.get(place).copied().flatten()));
+    let digests: Vec<(usize, Digest)> = stream::iter(digests).buffer_unordered(READS_AT_ONCE).try_collect().await?;
+    let local = |(place, digest)| {
+        let file = &job.plan.files[place];
+        Local { place, path: &file.path, size: file.size, digest }
+    };
+    for shared in index.choose(digests.into_iter().map(local)) {
+        let bytes = shared.files.iter().map(|(_, file)| file.size).sum();
+        job.context.progress.add_done(bytes);
+        metrics::counter!("tabvault_agent_bytes_shared_total").increment(bytes);
+        sent.take(shared);
+    }
+    Ok(())
+}
+
+/// Adds a manifest of the parent to the index, unless it is damaged.
+async fn read(job: &Job, parent: ManifestRef, index: Index) -> Result<Index> {
+    let path = parent.path();
+    let passed_over = |failure: &Failure| {
+        tracing::warn!(path, error = %failure, "a parent's manifest cannot be read: what it names is stored again");
+    };
+    let bytes = match job.storage.get(&path, parent.size.min(layout::MAX_MANIFEST_SIZE)).await {
+        Ok(bytes) => bytes,
+        Err(failure) if failure.retry == Retry::Never && failure.kind != Kind::PermissionDenied => {
+            passed_over(&failure);
+            return Ok(index);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let tablets = job.task.tablets.iter().map(|tablet| (tablet.identity.tablet, tablet.identity.lineage));
+    let tablets: HashSet<(TabletId, Lineage)> = tablets.collect();
+    let filled = job.context.blocking(move || {
+        let mut index = index;
+        let read = ManifestReader::verified(bytes, &parent).and_then(|manifest| index.fill(manifest, &tablets));
+        Ok((index, read))
+    });
+    let (index, read) = filled.await?;
+    if let Err(failure) = read {
+        passed_over(&failure);
+        return Ok(Index::new(HashSet::new(), 0));
+    }
+    Ok(index)
+}
+
+/// The digest of the file at `place`, by the cache or by reading it.
+async fn digest(job: &Job, place: usize, id: Option<FileId>) -> Result<(usize, Digest)> {
+    let (plan, shared, stop) = (Arc::clone(&job.plan), Arc::clone(&job.context.shared), job.context.stop.clone());
+    let found = job.context.blocking(move || {
+        if let Some(digest) = id.and_then(|id| shared.digests.get(&id)) {
+            return Ok(digest);
+        }
+        files::digest(&plan.local(&plan.files[place]), &stop)
+    });
+    Ok((place, found.await?))
+}
+
+/// Remembers the digests of all files.
+pub(super) async fn remember(job: &Job, ids: Vec<Option<FileId>>, sent: Sent) -> Result<Sent> {
+    let shared = Arc::clone(&job.context.shared);
+    let remembered = job.context.blocking(move || {
+        let known = ids.into_iter().zip(sent.digests());
+        shared.digests.put(known.filter_map(|(id, digest)| Some((id?, digest?))));
+        Ok(sent)
+    });
+    remembered.await
+}
