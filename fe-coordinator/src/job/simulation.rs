@@ -15,6 +15,7 @@ mod answers;
 mod catalog;
 mod leader;
 mod life;
+mod reports;
 mod repository;
 
 /// Numbers that look random.
@@ -73,6 +74,7 @@ fn every_backup_ends_well_whatever_fails() {
         "a tombstone came too late",
         "an intent was removed",
         "a coordinator crashed",
+        "reports came together",
         "a step was cut",
         "a predecessor's write arrived late",
         "a backend died",
@@ -89,6 +91,7 @@ fn every_restore_ends_well_whatever_fails() {
         "a cancel came too late",
         "files were gone",
         "a coordinator crashed",
+        "reports came together",
         "a step was cut",
         "a predecessor's write arrived late",
         "a backend died",

@@ -147,5 +147,7 @@ fn chunks(tablets: Vec<RowTablet>) -> Vec<Vec<RowTablet>> {
             }
         }
     }
+    // They are kept as long as the job runs.
+    pieces.iter_mut().for_each(Vec::shrink_to_fit);
     pieces
 }

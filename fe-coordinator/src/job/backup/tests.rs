@@ -12,6 +12,7 @@ use crate::repository::remote::{InfoWrite, TombstoneWrite};
 mod backends;
 mod commit;
 mod every_pair;
+mod scale;
 mod tasks;
 
 const P1: PartitionId = PartitionId(601);
