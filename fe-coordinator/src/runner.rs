@@ -263,7 +263,7 @@ impl Runner {
     async fn take(&mut self, event: Event) -> Result<(), Failure> {
         let transition = self.job.step(event, self.context.clock.now());
         if !self.batch.fits(&self.job, &transition) {
-            // Whoever sent the event is answered when its own step is stored.
+            // Whoever sent this event is the last of those who wait, and is answered when its own step is stored.
             let own = self.answered.pop();
             self.store().await?;
             self.answered.extend(own);

@@ -32,6 +32,8 @@ use front::Front;
 
 /// Buckets of a partition.
 const BUCKETS: u64 = 1000;
+/// Partitions of a table: one statement makes a bounded number of tablets.
+const PARTITIONS: u64 = 250;
 /// Between two SHOW BACKUP.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at a number that the bench waits for.
@@ -119,17 +121,21 @@ async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
     fleet.all_attached().await;
     client.run("CREATE DATABASE scale").await;
     let partition = |n: u64| format!("PARTITION p{n} VALUES [(\"{n}\"), (\"{}\"))", n + 1);
-    let buckets = BUCKETS.min(tablets);
-    let spread = format!("DISTRIBUTED BY HASH (id) BUCKETS {buckets}");
-    client
-        .run(&format!(
-            "CREATE TABLE scale.facts (id BIGINT, amount BIGINT) DUPLICATE KEY (id) PARTITION BY RANGE (id) ({}) {spread} \
-             PROPERTIES (\"replication_num\" = \"1\")",
-            partition(0)
-        ))
-        .await;
-    for n in 1..tablets / buckets {
-        client.run(&format!("ALTER TABLE scale.facts ADD {} {spread}", partition(n))).await;
+    let (buckets, mut left) = (BUCKETS.min(tablets), tablets);
+    for table in 1.. {
+        let partitions = (left / buckets).min(PARTITIONS);
+        left -= partitions * buckets;
+        let partitions: Vec<String> = (0..partitions).map(partition).collect();
+        client
+            .run(&format!(
+                "CREATE TABLE scale.facts{table} (id BIGINT, amount BIGINT) DUPLICATE KEY (id) PARTITION BY RANGE (id) \
+                 ({}) DISTRIBUTED BY HASH (id) BUCKETS {buckets} PROPERTIES (\"replication_num\" = \"1\")",
+                partitions.join(", ")
+            ))
+            .await;
+        if left < buckets {
+            break;
+        }
     }
     // What the agents have not made yet cannot be backed up.
     while fleet.counts().made < tablets {
