@@ -9,7 +9,7 @@
 //! Only a backend's identity and the incarnation of its agent are durable. Everything else is rebuilt: a job that
 //! resumes dispatches its tasks again, an agent that attaches is sent again what it had not reported.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,10 +22,12 @@ use tabvault_proto::session::{Heartbeat, Hello};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::identity::Standing;
+use self::queue::Queue;
 use crate::store::JobStore;
 
 mod identity;
 mod leaving;
+mod queue;
 mod roll;
 mod settings;
 mod windows;
@@ -77,6 +79,8 @@ pub struct Agents {
 #[derive(Debug, Default)]
 struct State {
     backends: BTreeMap<BackendId, Backend>,
+    /// Backends whose queue has grown, or whose window has room again.
+    ripe: BTreeSet<BackendId>,
     sources: HashMap<JobUuid, mpsc::Sender<TaskEvent>>,
     /// What is set for all agents.
     settings: AgentSettings,
@@ -103,7 +107,7 @@ struct Backend {
     leaving: Option<String>,
     /// Whether it leaves is being decided: nobody goes on with it meanwhile.
     deciding: bool,
-    queue: VecDeque<(JobUuid, TaskId)>,
+    queue: Queue,
     /// What the window holds, each with the attempt that was sent; 0 while the task is being built.
     sent: BTreeMap<(JobUuid, TaskId), u32>,
     /// Reports that are being stored. While the job store takes its time the agent's stream is not read, which is no
@@ -207,6 +211,7 @@ impl Agents {
             let number = backend.attachments;
             // Before any task.
             state.tell(id);
+            state.ripe.insert(id);
             Self::count_attached(&state);
             number
         };
@@ -269,9 +274,13 @@ impl Agents {
                 tracing::debug!(%key, "the job ended before it took the report");
             }
         }
-        if let Some(backend) = self.state().backends.get_mut(&backend) {
-            backend.storing = backend.storing.saturating_sub(1);
-            backend.heard(self.clock.now());
+        {
+            let mut state = self.state();
+            state.ripe.insert(backend);
+            if let Some(backend) = state.backends.get_mut(&backend) {
+                backend.storing = backend.storing.saturating_sub(1);
+                backend.heard(self.clock.now());
+            }
         }
         self.send(backend, ToAgent::Acknowledge(key));
         self.pump.notify_one();

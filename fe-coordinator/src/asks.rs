@@ -54,14 +54,14 @@ impl Asks {
     /// What performs `ask` for `job` as it stands now.
     pub(crate) fn prepare(
         self: &Arc<Self>,
-        job: &Job,
+        job: &Arc<Job>,
         ask: Ask,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static {
-        let (this, job) = (self.clone(), Snapshot::of(job, ask));
+        let (this, job) = (self.clone(), snapshot(job, ask));
         async move {
-            match job {
-                Snapshot::Backup(job) => this.backup(&job, ask).await,
-                Snapshot::Restore(job) => this.restore(&job, ask).await,
+            match &*job {
+                Job::Backup(job) => this.backup(job, ask).await,
+                Job::Restore(job) => this.restore(job, ask).await,
             }
         }
     }
@@ -85,10 +85,8 @@ impl Asks {
             Ask::WriteMeta => {
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let meta = job.meta()?;
-                let mut then = job.clone();
-                then.head.meta = Some(meta.reference());
-                then.head.timestamp = Some(SnapshotTimestamp::at(self.clock.now()));
-                BackupJob::check_info_size(then.info(self.epoch, self.clock.now())?)?;
+                let (reference, now) = (meta.reference(), self.clock.now());
+                BackupJob::check_info_size(job.info_with(reference, SnapshotTimestamp::at(now), self.epoch, now)?)?;
                 Ok(Answer::MetaWritten(repository.put_by_digest(job.head.uuid, meta.bytes).await?))
             }
             Ask::WriteInfo => {
@@ -252,26 +250,20 @@ impl Asks {
 }
 
 /// What a question needs of the job, so that the job can go on meanwhile.
-enum Snapshot {
-    Backup(Box<BackupJob>),
-    Restore(Box<RestoreJob>),
-}
-
-impl Snapshot {
-    fn of(job: &Job, ask: Ask) -> Self {
-        match job {
-            Job::Backup(job) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Self::Backup(job.clone()),
-            Job::Backup(job) if ask == Ask::WriteIntent && job.parent().is_some() => Self::Backup(job.clone()),
-            Job::Backup(job) => {
-                let mut small = BackupJob::new(job.head.clone());
-                small.plan.clone_from(&job.plan);
-                Self::Backup(Box::new(small))
-            }
-            Job::Restore(job) => {
-                let mut small = RestoreJob::new(job.head.clone());
-                small.plan.clone_from(&job.plan);
-                Self::Restore(Box::new(small))
-            }
+fn snapshot(job: &Arc<Job>, ask: Ask) -> Arc<Job> {
+    match &**job {
+        // All of it; hardly anything happens to the job while these are asked.
+        Job::Backup(_) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Arc::clone(job),
+        Job::Backup(backup) if ask == Ask::WriteIntent && backup.parent().is_some() => Arc::clone(job),
+        Job::Backup(job) => {
+            let mut small = BackupJob::new(job.head.clone());
+            small.plan.clone_from(&job.plan);
+            Arc::new(Job::Backup(Box::new(small)))
+        }
+        Job::Restore(job) => {
+            let mut small = RestoreJob::new(job.head.clone());
+            small.plan.clone_from(&job.plan);
+            Arc::new(Job::Restore(Box::new(small)))
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::catalog::Catalog;
 use crate::catalog::local::LocalCatalog;
 use crate::coordinator::{Inner, decommission};
 
+/// Events that wait; senders wait when there are more.
+const QUEUE: usize = 256;
+
 /// Tablets per task.
 const BATCH: usize = 128;
 
@@ -63,7 +66,7 @@ struct Chore {
 
 impl Chores {
     pub(crate) fn new(inner: &Inner) -> Self {
-        let (events, inbox) = mpsc::channel(256);
+        let (events, inbox) = mpsc::channel(QUEUE);
         inner.agents.register(JobUuid::HOUSEKEEPING, events);
         Self {
             catalog: inner.catalog.clone(),
@@ -93,6 +96,11 @@ impl Chores {
                 () = bell.due.notified() => {}
                 () = self.agents.attached() => {}
                 () = self.clock.sleep(INTERVAL) => {}
+            }
+            // A look asks for the lists of all backends: what waits already is dealt with before the next one.
+            for _ in 0..QUEUE {
+                let Ok(event) = self.inbox.try_recv() else { break };
+                self.take(event).await;
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::repository::remote::{InfoWrite, TombstoneWrite};
 pub mod any;
 pub mod backup;
 pub mod restore;
+pub mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]

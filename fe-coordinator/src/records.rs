@@ -7,7 +7,8 @@
 //! label/<repository>/<label>       the number of the backup that is making it
 //! job/<id>/head                    where the job stands; written last, so it is what counts
 //! job/<id>/request, plan           large values that never change once the head speaks of them
-//! job/<id>/row/<task>              one task
+//! job/<id>/row/<task>              one task: what changes with reports
+//! job/<id>/tablets/<task>          its tablets, which hardly ever change
 //! job/<id>/step                    a step too large for one transaction, until all of it is written (large)
 //! ended/<uuid>                     how a job ended: what agents are told that ask
 //! history/<id>                     an ended job as it is shown (large)
@@ -19,33 +20,42 @@
 //! piece; whoever loads the job carries it out again. Only the first rows of a job need no such care: they do not count
 //! before a head speaks of them, and go when none does. An ended job moves into the history by one transaction; what is
 //! left of it goes then, or when the next leadership begins.
+//!
+//! Steps that were taken one after the other may be stored in one transaction ([`Batch`]): a crash takes back all of
+//! them, and none of them had shown before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tabvault_common::failure::{Failure, Kind, Retry};
-use tabvault_common::ids::{Epoch, JobId, TaskId};
+use tabvault_common::ids::{Epoch, JobId};
 use tabvault_common::request::{BackupRequest, RestoreRequest};
 
-use crate::job::any::{Job, JobTransition};
-use crate::job::backup::{self, BackupJob};
-use crate::job::restore::{self, RestoreJob};
+use crate::job::any::Job;
+use crate::job::backup;
+use crate::job::restore;
 use crate::store::large::{delete_large, get_large, put_large, stage_large, sweep_large};
 use crate::store::{Committed, JobStore, MAX_OPERATIONS, Transaction};
 
+mod batch;
 #[cfg(test)]
 pub(crate) mod broken;
 mod history;
 mod keys;
+mod load;
+mod rows;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use keys::{head, label, plan, request, rows, slot};
-use step::{Changes, MAX_COMMIT, ROOM_FOR_CLAIMS, Step, StepRecord};
+pub(crate) use batch::Batch;
+use keys::{head, label, plan, request, slot};
+#[cfg(test)]
+pub(crate) use rows::row_sizes;
+use step::{MAX_COMMIT, ROOM_FOR_CLAIMS, Step};
 
 const PAGE: usize = 512;
 const SEQUENCE: &str = "sequence/job";
@@ -97,9 +107,13 @@ impl Records {
 
     /// Removes pieces of large values that a crash left without a record; to be called when a leadership begins.
     pub(crate) async fn sweep(&self) -> Result<(), Failure> {
-        for prefix in [keys::JOBS, keys::HISTORY] {
-            sweep_large(&*self.store, self.epoch, prefix).await?;
+        for id in self.ids().await? {
+            // Only where there are such values: a job's rows are many.
+            for key in [request(id), plan(id), keys::step(id)] {
+                sweep_large(&*self.store, self.epoch, &key).await?;
+            }
         }
+        sweep_large(&*self.store, self.epoch, keys::HISTORY).await?;
         Ok(())
     }
 
@@ -189,32 +203,48 @@ impl Records {
         decode(&key, &value.ok_or_else(|| missing(&key))?)
     }
 
-    /// Stores what a step changed; `job` is the job before it.
-    pub(crate) async fn save(&self, job: &Job, transition: &JobTransition) -> Result<(), Failure> {
+    /// Stores what steps changed; `job` is the job after them.
+    pub(crate) async fn save(&self, batch: &Batch, job: &Job) -> Result<(), Failure> {
         let id = job.id();
-        let changes = Changes::of(id, transition)?;
-        if let Some(bytes) = &changes.plan {
-            put_large(&*self.store, self.epoch, &plan(id), bytes).await?;
+        if batch.plan {
+            put_large(&*self.store, self.epoch, &plan(id), &encode_plan(job)?).await?;
         }
-        let mut step = Step { put: changes.rows, delete: changes.gone, claims: Vec::new() };
-        if let Some(next) = &changes.next {
-            step.put.push((head(id), encode_head(next)?));
-            step.end_claims(job, next)?;
+        let mut end = Step { delete: batch.deletes(job), ..Step::default() };
+        if batch.head {
+            end.put.push((head(id), encode_head(job)?));
+            end.end_claims(batch.before, job)?;
         }
-        if !step.fits_one_transaction() && speaks_of_rows(job) {
+        if batch.is_large() && !batch.before.speaks_of_rows {
+            // Encoded as they are written: they are all rows of the job.
+            let heads = std::mem::take(&mut end.put).into_iter().map(Ok);
+            return self.carry_out(id, batch.puts(job).chain(heads), end).await;
+        }
+        let mut step = Step { put: batch.puts(job).collect::<Result<_, Failure>>()?, ..end };
+        step.put.append(&mut end.put);
+        if !step.fits_one_transaction() && batch.before.speaks_of_rows {
             put_large(&*self.store, self.epoch, &keys::step(id), &encode(&step.to_record()?)?).await?;
-            self.carry_out(id, step).await?;
+            self.carry_out_step(id, step).await?;
             return delete_large(&*self.store, self.epoch, &keys::step(id)).await;
         }
-        self.carry_out(id, step).await
+        self.carry_out_step(id, step).await
     }
 
-    /// Writes a step in as many transactions as it takes; the last piece of what it puts comes with the claims that it
-    /// lets go of.
-    async fn carry_out(&self, id: JobId, step: Step) -> Result<(), Failure> {
+    async fn carry_out_step(&self, id: JobId, mut step: Step) -> Result<(), Failure> {
+        let put = std::mem::take(&mut step.put);
+        self.carry_out(id, put.into_iter().map(Ok), step).await
+    }
+
+    /// Writes `put` in as many transactions as it takes; the last piece of it comes with what `step` lets go of.
+    async fn carry_out(
+        &self,
+        id: JobId,
+        put: impl Iterator<Item = Result<(String, Bytes), Failure>> + Send,
+        step: Step,
+    ) -> Result<(), Failure> {
         let mut piece = Transaction::default();
         let mut bytes = 0;
-        for (key, value) in step.put {
+        for record in put {
+            let (key, value) = record?;
             let full = piece.put.len() + ROOM_FOR_CLAIMS >= MAX_OPERATIONS || bytes + value.len() > MAX_COMMIT;
             if full && !piece.put.is_empty() {
                 self.commit(std::mem::take(&mut piece)).await?;
@@ -254,24 +284,6 @@ impl Records {
         }
     }
 
-    /// All jobs that are not archived, every one as its last stored step left it. To be called when a leadership begins:
-    /// it also carries out steps that a crash interrupted, and removes what is left of jobs that have no head.
-    pub(crate) async fn running(&self) -> Result<Vec<Job>, Failure> {
-        let mut jobs = Vec::new();
-        for id in self.ids().await? {
-            if let Some(value) = get_large(&*self.store, &keys::step(id)).await? {
-                let record: StepRecord = decode(&keys::step(id), &value)?;
-                self.carry_out(id, record.into()).await?;
-                delete_large(&*self.store, self.epoch, &keys::step(id)).await?;
-            }
-            match self.store.get(&head(id)).await? {
-                Some(value) => jobs.push(self.load(&head(id), &value).await?),
-                None => self.remove_all(&keys::job(id)).await?,
-            }
-        }
-        Ok(jobs)
-    }
-
     /// Numbers of which there are records.
     async fn ids(&self) -> Result<BTreeSet<JobId>, Failure> {
         let mut found = BTreeSet::new();
@@ -288,31 +300,6 @@ impl Records {
         }
     }
 
-    /// A job in its stored state. Rows of which the head does not speak were written by a step that was not stored:
-    /// they go, since the step may come out otherwise when it is made again.
-    async fn load(&self, key: &str, value: &Bytes) -> Result<Job, Failure> {
-        let mut job = match decode::<Head>(key, value)? {
-            Head::Backup(head) => Job::Backup(Box::new(BackupJob::new(*head))),
-            Head::Restore(head) => Job::Restore(Box::new(RestoreJob::new(*head))),
-        };
-        let id = job.id();
-        if !speaks_of_rows(&job) {
-            self.remove_all(&rows(id)).await?;
-        }
-        match &mut job {
-            Job::Backup(job) if job.head.planned => {
-                job.plan = Some(self.large(&plan(id)).await?);
-                job.rows = self.rows(id, |r: &backup::Row| r.task).await?;
-            }
-            Job::Restore(job) if job.head.planned => {
-                job.plan = Some(self.large(&plan(id)).await?);
-                job.rows = self.rows(id, |r: &restore::Row| r.task).await?;
-            }
-            Job::Backup(_) | Job::Restore(_) => {}
-        }
-        Ok(job)
-    }
-
     async fn remove_all(&self, prefix: &str) -> Result<(), Failure> {
         loop {
             let page = self.store.scan(prefix, None, MAX_OPERATIONS).await?;
@@ -322,31 +309,6 @@ impl Records {
             let delete = page.into_iter().map(|(key, _)| key).collect();
             self.commit(Transaction { delete, ..Transaction::default() }).await?;
         }
-    }
-
-    async fn rows<R: DeserializeOwned>(
-        &self,
-        id: JobId,
-        task: impl Fn(&R) -> TaskId,
-    ) -> Result<BTreeMap<TaskId, R>, Failure> {
-        let mut found = BTreeMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store.scan(&rows(id), after.as_deref(), PAGE).await?;
-            for (key, value) in &page {
-                let row: R = decode(key, value)?;
-                found.insert(task(&row), row);
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    async fn large<T: DeserializeOwned>(&self, key: &str) -> Result<T, Failure> {
-        let value = get_large(&*self.store, key).await?;
-        decode(key, &value.ok_or_else(|| missing(key))?)
     }
 }
 
@@ -370,6 +332,13 @@ fn encode_head(job: &Job) -> Result<Bytes, Failure> {
         Job::Backup(job) => Head::Backup(Box::new(job.head.clone())),
         Job::Restore(job) => Head::Restore(Box::new(job.head.clone())),
     })
+}
+
+fn encode_plan(job: &Job) -> Result<Bytes, Failure> {
+    match job {
+        Job::Backup(job) => encode(&job.plan),
+        Job::Restore(job) => encode(&job.plan),
+    }
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Bytes, Failure> {

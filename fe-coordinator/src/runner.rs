@@ -1,12 +1,16 @@
 //! Runs one job: persists what a step changes, then performs its effects. The order stands here and nowhere else.
 //!
 //! # Overview
-//! One loop per job takes events one at a time. Nothing in the loop waits for the outside but the job store: questions
-//! to the repository and the catalog are asked by tasks of their own, whose answers come back as events.
+//! One loop per job takes events. Nothing in the loop waits for the outside but the job store: questions to the
+//! repository and the catalog are asked by tasks of their own, whose answers come back as events.
+//!
+//! Events that wait together are thought through one after the other and stored together, in one transaction, as far as
+//! they fit into one ([`Batch`]): the reports of a hundred agents cost one sync of the disk. Only then are their effects
+//! performed, and their senders answered.
 //!
 //! # Crash consistency
 //! A step whose changes are stored but whose effects were not performed is completed by [`Job::resume`] at the next
-//! start. A step whose changes were not stored never happened.
+//! start. A step whose changes were not stored never happened: nobody was told of it.
 //!
 //! # Cancellation
 //! The loop ends when the job is over, when the leadership is lost, or when the coordinator shuts down; in the latter
@@ -18,22 +22,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tabvault_common::clock::{Clock, Time};
+use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobId, TaskId};
 use tabvault_common::task::Task;
 use tabvault_common::view::{JobKind, JobView};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::agents::{Agents, TaskEvent};
-use crate::asks::Asks;
+use crate::agents::TaskEvent;
 use crate::job::any::{Job, JobTransition};
 use crate::job::{Answer, Ask, Effect, Event, Throughput};
-use crate::records::Records;
-use crate::repository::registry::Repositories;
+use crate::records::Batch;
+
+mod running;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use running::{Context, Running};
 
 /// Events that wait for a job; senders wait when there are more.
 const QUEUE: usize = 1024;
@@ -41,63 +48,8 @@ const QUEUE: usize = 1024;
 /// How long to wait before trying again to write to a job store that fails.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// Progress alone is shown at most this often: a view is made from all rows.
+/// What tasks do is shown at most this often: a view names all that the job is about.
 const REFRESH: Duration = Duration::from_millis(250);
-
-/// What all runners share.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The job store.
-    pub(crate) records: Records,
-    /// The backends.
-    pub(crate) agents: Arc<Agents>,
-    /// The repositories.
-    pub(crate) repositories: Arc<Repositories>,
-    /// Repository and catalog, for questions.
-    pub(crate) asks: Arc<Asks>,
-    /// Time.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// How many ended jobs of a kind are kept for SHOW.
-    pub(crate) kept_jobs: usize,
-    /// Ends everything: shutdown or loss of leadership.
-    pub(crate) stop: CancellationToken,
-}
-
-/// A job that runs, as others see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Running {
-    /// The job's number.
-    pub(crate) id: JobId,
-    cancel: mpsc::Sender<(String, oneshot::Sender<()>)>,
-    view: watch::Receiver<Arc<JobView>>,
-    backends: watch::Receiver<BTreeSet<BackendId>>,
-}
-
-impl Running {
-    /// Whether it needs a backend.
-    #[must_use]
-    pub(crate) fn needs(&self, backend: BackendId) -> bool {
-        self.backends.borrow().contains(&backend)
-    }
-
-    /// The job as it is now.
-    #[must_use]
-    pub(crate) fn view(&self) -> Arc<JobView> {
-        self.view.borrow().clone()
-    }
-
-    /// Told whenever the view changes.
-    #[must_use]
-    pub(crate) fn watch(&self) -> watch::Receiver<Arc<JobView>> {
-        self.view.clone()
-    }
-
-    /// Asks the job to end; answers when the wish is stored, or with `false` when the job's runner stopped before.
-    pub(crate) async fn cancel(&self, by: &str) -> bool {
-        let (stored, heard) = oneshot::channel();
-        self.cancel.send((by.to_owned(), stored)).await.is_ok() && heard.await.is_ok()
-    }
-}
 
 /// Starts the loop of a job that was just stored or just loaded. `over` is told when it needs no runner any more.
 pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender<JobId>) -> Running {
@@ -109,15 +61,21 @@ pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender
     context.agents.register(job.uuid(), events);
     let id = job.id();
     let span = tracing::info_span!("job", id = %id, uuid = %job.uuid(), kind = ?job.kind(), label = job.label());
+    let batch = Batch::of(&job);
     let runner = Runner {
         context,
-        job,
+        job: Arc::new(job),
+        batch,
+        effects: Vec::new(),
+        released: Vec::new(),
+        wanted: Vec::new(),
         live: Throughput::default(),
         inbox,
         cancels,
         view,
         backends,
         shown: Time::default(),
+        outdated: false,
         asking: JoinSet::new(),
         own: VecDeque::new(),
         answered: Vec::new(),
@@ -144,7 +102,15 @@ fn kind_name(job: &Job) -> &'static str {
 
 struct Runner {
     context: Arc<Context>,
-    job: Job,
+    /// As it will be stored when `batch` is. Shared with questions that read all of it.
+    job: Arc<Job>,
+    /// What is not stored yet.
+    batch: Batch,
+    /// What is to be done when it is.
+    effects: Vec<Effect>,
+    released: Vec<(BackendId, Task)>,
+    /// Tasks for which backends have room.
+    wanted: Vec<(BackendId, TaskId)>,
     live: Throughput,
     inbox: mpsc::Receiver<TaskEvent>,
     cancels: mpsc::Receiver<(String, oneshot::Sender<()>)>,
@@ -153,26 +119,34 @@ struct Runner {
     backends: watch::Sender<BTreeSet<BackendId>>,
     /// When the view was made last.
     shown: Time,
+    /// Whether something has changed since.
+    outdated: bool,
     asking: JoinSet<(Ask, Result<Answer, Failure>)>,
     /// Events that the job gave itself.
     own: VecDeque<Event>,
-    /// Who waits to hear that the present event is stored.
+    /// Who waits to hear that the present events are stored.
     answered: Vec<oneshot::Sender<()>>,
 }
 
 impl Runner {
     async fn run(mut self) -> Result<(), Failure> {
-        let effects = self.job.resume();
+        let effects = Arc::make_mut(&mut self.job).resume();
         self.perform(&effects);
         self.show();
         let stop = self.context.stop.clone();
         while !self.job.is_over() {
-            let event = tokio::select! {
+            let mut next = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 event = self.next() => event,
             };
-            let Some(event) = event else { continue };
-            self.take(event).await?;
+            // Bounded, so that whoever does not wait in the inbox is heard as well.
+            let mut room = QUEUE;
+            while let Some(event) = next {
+                self.take(event).await?;
+                room -= 1;
+                next = if self.job.is_over() || room == 0 { None } else { self.waiting() };
+            }
+            self.store().await?;
         }
         self.context.agents.end(self.job.uuid(), self.job.end());
         metrics::counter!("tabvault_fe_jobs_total", "kind" => kind_name(&self.job), "state" => self.job.state())
@@ -187,7 +161,8 @@ impl Runner {
             return Some(event);
         }
         let clock = self.context.clock.clone();
-        let tick = self.job.next_tick().map(|at| clock.now().until(at));
+        let refresh = self.outdated.then(|| self.shown.after(REFRESH));
+        let tick = self.job.next_tick().into_iter().chain(refresh).min().map(|at| clock.now().until(at));
         let sleep = async move {
             match tick {
                 Some(span) => clock.sleep(span).await,
@@ -196,7 +171,7 @@ impl Runner {
         };
         tokio::select! {
             event = self.inbox.recv() => match event {
-                Some(event) => self.on_task_event(event).await,
+                Some(event) => self.on_task_event(event),
                 None => None,
             },
             Some((by, stored)) = self.cancels.recv() => {
@@ -210,22 +185,35 @@ impl Runner {
                     None
                 }
             },
-            () = sleep => Some(Event::Tick),
+            () = sleep => {
+                self.refresh();
+                Some(Event::Tick)
+            }
         }
     }
 
-    async fn on_task_event(&mut self, event: TaskEvent) -> Option<Event> {
+    /// The next event of a task that waits already.
+    fn waiting(&mut self) -> Option<Event> {
+        for _ in 0..QUEUE {
+            let event = self.inbox.try_recv().ok()?;
+            if let Some(event) = self.on_task_event(event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn on_task_event(&mut self, event: TaskEvent) -> Option<Event> {
         match event {
             TaskEvent::Wanted(backend, task) => {
-                self.deliver(backend, task).await;
+                self.wanted.push((backend, task));
                 None
             }
             TaskEvent::Progress(progress) => {
                 let now = self.context.clock.now();
                 self.live.report(progress.key.task, progress.done, progress.total, now);
-                if self.shown.after(REFRESH) <= now {
-                    self.show();
-                }
+                self.outdated = true;
+                self.refresh();
                 None
             }
             TaskEvent::Reported(report, stored) => {
@@ -246,50 +234,86 @@ impl Runner {
         }
     }
 
-    /// Builds a task and sends it. One that cannot be built now is reported as failed, so that it is tried again.
-    async fn deliver(&mut self, backend: BackendId, task: TaskId) {
+    /// Builds the tasks that are wanted and sends them. Those that cannot be built now are reported as failed, so that
+    /// they are tried again.
+    async fn deliver(&mut self) {
+        if self.wanted.is_empty() {
+            return;
+        }
         let epoch = self.context.agents.epoch();
-        match self.context.repositories.access(self.job.repository()).await {
-            Ok(access) => match self.job.task(task, epoch, access) {
-                Some((backend, task)) => self.context.agents.deliver(backend, task),
-                // Its row may be gone altogether, taken from another replica meanwhile.
-                None => self.context.agents.forget(backend, self.job.uuid(), task),
-            },
-            Err(failure) => {
-                self.context.agents.forget(backend, self.job.uuid(), task);
-                if let Some((_, attempt)) = self.job.attempt(task) {
-                    self.own.push_back(Event::Reported { task, attempt, outcome: Err(failure) });
+        let access = self.context.repositories.access(self.job.repository()).await;
+        for (backend, task) in std::mem::take(&mut self.wanted) {
+            match &access {
+                Ok(access) => match self.job.task(task, epoch, access.clone()) {
+                    Some((backend, task)) => self.context.agents.deliver(backend, task),
+                    // Its row may be gone altogether, taken from another replica meanwhile.
+                    None => self.context.agents.forget(backend, self.job.uuid(), task),
+                },
+                Err(failure) => {
+                    self.context.agents.forget(backend, self.job.uuid(), task);
+                    if let Some((_, attempt)) = self.job.attempt(task) {
+                        self.own.push_back(Event::Reported { task, attempt, outcome: Err(failure.clone()) });
+                    }
                 }
             }
         }
     }
 
-    /// One step: think, persist, take over, act.
+    /// One step, thought but not stored; what does not fit beside it is stored first.
     async fn take(&mut self, event: Event) -> Result<(), Failure> {
-        let before = self.job.state();
         let transition = self.job.step(event, self.context.clock.now());
-        self.persist(&transition).await?;
-        let released = self.released(&transition);
-        self.job.apply(&transition);
-        self.backends.send_replace(self.job.backends());
+        if !self.batch.fits(&self.job, &transition) {
+            // Whoever sent this event is the last of those who wait, and is answered when its own step is stored.
+            let own = self.answered.pop();
+            self.store().await?;
+            self.answered.extend(own);
+        }
+        self.released.extend(self.released(&transition));
+        if transition.changes_nothing() {
+            self.effects.extend_from_slice(transition.effects());
+            return Ok(());
+        }
+        let before = self.job.state();
+        let effects = self.batch.take(Arc::make_mut(&mut self.job), transition);
+        self.effects.extend(effects);
         if self.job.state() != before {
             tracing::info!(from = before, to = self.job.state(), "state changed");
-        }
-        for (backend, task) in released {
-            self.context.agents.deliver(backend, task);
-        }
-        self.perform(transition.effects());
-        self.show();
-        for stored in self.answered.drain(..) {
-            let _ = stored.send(());
         }
         Ok(())
     }
 
+    /// Persists the steps that were taken, then acts.
+    async fn store(&mut self) -> Result<(), Failure> {
+        let batch = &self.batch;
+        let (changed, head) = (!batch.is_empty(), batch.head_changes());
+        if changed {
+            self.persist().await?;
+            self.batch = Batch::of(&self.job);
+            self.backends.send_replace(self.job.backends());
+        }
+        for (backend, task) in std::mem::take(&mut self.released) {
+            self.context.agents.deliver(backend, task);
+        }
+        let effects = std::mem::take(&mut self.effects);
+        self.perform(&effects);
+        self.outdated |= changed;
+        // A job's state shows at once, before whoever asked for it is answered.
+        if head {
+            self.show()
+        } else {
+            self.refresh()
+        }
+        for stored in self.answered.drain(..) {
+            let _ = stored.send(());
+        }
+        self.deliver().await;
+        Ok(())
+    }
+
     /// Writes until the store takes it: a job whose store fails stands still, it does not end.
-    async fn persist(&self, transition: &JobTransition) -> Result<(), Failure> {
+    async fn persist(&self) -> Result<(), Failure> {
         loop {
-            match self.context.records.save(&self.job, transition).await {
+            match self.context.records.save(&self.batch, &self.job).await {
                 Ok(()) => return Ok(()),
                 Err(failure) if failure.kind == Kind::Stale => {
                     self.context.stop.cancel();
@@ -340,7 +364,15 @@ impl Runner {
         }
     }
 
+    /// Shows what has changed, if that was not done just now.
+    fn refresh(&mut self) {
+        if self.outdated && self.shown.after(REFRESH) <= self.context.clock.now() {
+            self.show();
+        }
+    }
+
     fn show(&mut self) {
+        self.outdated = false;
         self.shown = self.context.clock.now();
         self.view.send_replace(Arc::new(self.job.view(&self.live)));
     }

@@ -19,11 +19,10 @@ impl Agents {
     pub fn dispatch(&self, backend: BackendId, job: JobUuid, task: TaskId) {
         {
             let mut state = self.state();
-            let queue = state.backends.entry(backend).or_default();
-            queue.sent.remove(&(job, task));
-            if !queue.queue.contains(&(job, task)) {
-                queue.queue.push_back((job, task));
-            }
+            state.ripe.insert(backend);
+            let backend = state.backends.entry(backend).or_default();
+            backend.sent.remove(&(job, task));
+            backend.queue.push_back((job, task));
         }
         self.pump.notify_one();
     }
@@ -39,8 +38,12 @@ impl Agents {
 
     /// A task that was wanted is not to be sent after all.
     pub fn forget(&self, backend: BackendId, job: JobUuid, task: TaskId) {
-        if let Some(backend) = self.state().backends.get_mut(&backend) {
-            backend.sent.remove(&(job, task));
+        {
+            let mut state = self.state();
+            state.ripe.insert(backend);
+            if let Some(backend) = state.backends.get_mut(&backend) {
+                backend.sent.remove(&(job, task));
+            }
         }
         self.pump.notify_one();
     }
@@ -51,10 +54,12 @@ impl Agents {
             let mut state = self.state();
             state.sources.remove(&job);
             for backend in state.backends.values_mut() {
-                backend.queue.retain(|(j, _)| *j != job);
+                backend.queue.remove_job(job);
                 backend.sent.retain(|(j, _), _| *j != job);
             }
-            state.backends.keys().copied().collect()
+            let backends: Vec<BackendId> = state.backends.keys().copied().collect();
+            state.ripe.extend(&backends);
+            backends
         };
         for backend in backends {
             if let Some(end) = end {
@@ -70,8 +75,8 @@ impl Agents {
     pub async fn run(&self) {
         let mut look = self.clock.sleep(self.patience / LOOKS);
         loop {
-            let backends: Vec<BackendId> = self.state().backends.keys().copied().collect();
-            for backend in backends {
+            let ripe = std::mem::take(&mut self.state().ripe);
+            for backend in ripe {
                 self.fill_window(backend).await;
             }
             tokio::select! {

@@ -41,6 +41,17 @@ impl JobTransition {
     }
 }
 
+impl JobTransition {
+    /// Whether there is nothing to store.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        match self {
+            Self::Backup(t) => t.head.is_none() && t.plan.is_none() && t.rows.is_empty() && t.gone.is_empty(),
+            Self::Restore(t) => t.head.is_none() && t.plan.is_none() && t.rows.is_empty() && t.gone.is_empty(),
+        }
+    }
+}
+
 impl Job {
     /// One step.
     #[must_use]
@@ -51,9 +62,9 @@ impl Job {
         }
     }
 
-    /// Takes over what a step of this very job changed, after it was stored. A transition of the other kind changes
-    /// nothing.
-    pub fn apply(&mut self, transition: &JobTransition) {
+    /// Takes over what a step of this very job changed; nothing of it may show before it is stored. A transition of the
+    /// other kind changes nothing.
+    pub fn apply(&mut self, transition: JobTransition) {
         match (self, transition) {
             (Self::Backup(job), JobTransition::Backup(transition)) => job.apply(transition),
             (Self::Restore(job), JobTransition::Restore(transition)) => job.apply(transition),
@@ -215,8 +226,8 @@ impl Job {
     #[must_use]
     pub fn attempt(&self, task: TaskId) -> Option<(BackendId, u32)> {
         match self {
-            Self::Backup(job) => job.rows.get(&task).map(|row| (row.backend, row.attempt)),
-            Self::Restore(job) => job.rows.get(&task).map(|row| (row.backend, row.attempt)),
+            Self::Backup(job) => job.rows.get(task).map(|row| (row.backend, row.attempt)),
+            Self::Restore(job) => job.rows.get(task).map(|row| (row.backend, row.attempt)),
         }
     }
 
@@ -224,7 +235,7 @@ impl Job {
     #[must_use]
     pub fn release(&self, task: TaskId, epoch: Epoch) -> Option<(BackendId, Task)> {
         match self {
-            Self::Backup(job) => job.rows.get(&task).map(|row| (row.backend, job.release(row, epoch))),
+            Self::Backup(job) => job.rows.get(task).map(|row| (row.backend, job.release(row, epoch))),
             Self::Restore(_) => None,
         }
     }
@@ -234,11 +245,11 @@ impl Job {
     pub fn task(&self, task: TaskId, epoch: Epoch, repository: StorageAccess) -> Option<(BackendId, Task)> {
         match self {
             Self::Backup(job) => {
-                let row = job.rows.get(&task).filter(|row| row.is_active(job.head.state))?;
+                let row = job.rows.get(task).filter(|row| row.is_active(job.head.state))?;
                 Some((row.backend, job.task(row, epoch, repository)?))
             }
             Self::Restore(job) => {
-                let row = job.rows.get(&task).filter(|row| row.is_active(job.head.state))?;
+                let row = job.rows.get(task).filter(|row| row.is_active(job.head.state))?;
                 Some((row.backend, job.task(row, epoch, repository)?))
             }
         }
@@ -250,8 +261,8 @@ impl Job {
         match self {
             Self::Backup(job) if job.head.state.is_final() => BTreeSet::new(),
             Self::Restore(job) if job.head.state.is_final() => BTreeSet::new(),
-            Self::Backup(job) => job.rows.values().filter(|row| !row.is_done()).map(|row| row.backend).collect(),
-            Self::Restore(job) => job.rows.values().map(|row| row.backend).collect(),
+            Self::Backup(job) => job.rows.backends(),
+            Self::Restore(job) => job.rows.backends(),
         }
     }
 

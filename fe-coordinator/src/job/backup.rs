@@ -29,6 +29,7 @@ use tabvault_common::repo::info::{ManifestRef, ObjectRef, SnapshotName};
 use tabvault_common::repo::meta::Shown;
 use tabvault_common::view::BackupState;
 
+use super::rows::{Counted, Rows};
 use super::{Asking, Effect, Transition};
 use crate::catalog::{Cut, CutPartition, CutTable};
 use crate::check::properties::BackupProperties;
@@ -49,7 +50,9 @@ pub struct BackupJob {
     /// What is backed up, once it is known.
     pub plan: Option<Plan>,
     /// A row per task.
-    pub rows: BTreeMap<TaskId, Row>,
+    pub rows: Rows<Row>,
+    /// Where each partition stands in the plan: its table, and its place there.
+    places: BTreeMap<PartitionId, (usize, usize)>,
 }
 
 /// What a step of a backup changes.
@@ -131,7 +134,7 @@ impl Plan {
 }
 
 /// One task: tablets of one partition on one backend, first pinned, then uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The task's number.
     pub task: TaskId,
@@ -156,7 +159,6 @@ pub struct Row {
     /// The tablets, ordered by index and position.
     pub tablets: Vec<RowTablet>,
     /// The parent's manifests that hold these tablets at other versions; at most [`share::MAX_PARENTS`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<ManifestRef>,
 }
 
@@ -214,11 +216,56 @@ impl Row {
     /// Whether a task for it is to run while the job is in `state`.
     #[must_use]
     pub fn is_active(&self, state: BackupState) -> bool {
-        match (&self.stage, state) {
-            (Stage::Snapshot, BackupState::Snapshoting | BackupState::Uploading) => true,
-            (Stage::Snapshotted, BackupState::Uploading) => true,
-            (Stage::Snapshot | Stage::Snapshotted | Stage::Uploaded(_) | Stage::Described, _) => false,
+        active(state).contains(&self.place())
+    }
+}
+
+/// Places of stages in [`Rows`].
+const SNAPSHOT: usize = 0;
+const SNAPSHOTTED: usize = 1;
+const DONE: usize = 2;
+
+impl Counted for Row {
+    fn task(&self) -> TaskId {
+        self.task
+    }
+
+    fn needs(&self) -> Option<BackendId> {
+        (!self.is_done()).then_some(self.backend)
+    }
+
+    fn place(&self) -> usize {
+        match self.stage {
+            Stage::Snapshot => SNAPSHOT,
+            Stage::Snapshotted => SNAPSHOTTED,
+            Stage::Uploaded(_) | Stage::Described => DONE,
         }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn not_before(&self) -> Option<Time> {
+        self.not_before
+    }
+
+    fn failed(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+/// The stages whose tasks run while the job is in `state`.
+fn active(state: BackupState) -> &'static [usize] {
+    match state {
+        BackupState::Snapshoting => &[SNAPSHOT],
+        BackupState::Uploading => &[SNAPSHOT, SNAPSHOTTED],
+        BackupState::Pending
+        | BackupState::UploadSnapshot
+        | BackupState::SaveMeta
+        | BackupState::UploadInfo
+        | BackupState::Finished
+        | BackupState::Cancelled => &[],
     }
 }
 
@@ -226,7 +273,7 @@ impl BackupJob {
     /// A job that was just accepted.
     #[must_use]
     pub fn new(head: Head) -> Self {
-        Self { head, plan: None, rows: BTreeMap::new() }
+        Self { head, plan: None, rows: Rows::default(), places: BTreeMap::new() }
     }
 
     /// The snapshot it shares objects with, as far as that is decided.
@@ -235,19 +282,28 @@ impl BackupJob {
         self.plan.as_ref().and_then(|plan| plan.parent.as_ref()).filter(|_| !self.head.parent_gone)
     }
 
-    /// Takes over what a step changed, after it was stored.
-    pub fn apply(&mut self, transition: &BackupTransition) {
-        if let Some(head) = &transition.head {
-            self.head = head.clone();
+    /// Gives it what is backed up.
+    pub fn set_plan(&mut self, plan: Plan) {
+        let partitions = plan.cut.tables.iter().enumerate().flat_map(|(at, table)| {
+            table.partitions.iter().enumerate().map(move |(place, partition)| (partition.id, (at, place)))
+        });
+        self.places = partitions.collect();
+        self.plan = Some(plan);
+    }
+
+    /// Takes over what a step changed. What a coordinator makes of that shows to nobody before it is stored.
+    pub fn apply(&mut self, transition: BackupTransition) {
+        if let Some(head) = transition.head {
+            self.head = head;
         }
-        if let Some(plan) = &transition.plan {
-            self.plan = Some(plan.clone());
+        if let Some(plan) = transition.plan {
+            self.set_plan(plan);
         }
-        for task in &transition.gone {
+        for task in transition.gone {
             self.rows.remove(task);
         }
-        for row in &transition.rows {
-            self.rows.insert(row.task, row.clone());
+        for row in transition.rows {
+            self.rows.put(row);
         }
     }
 
@@ -255,8 +311,8 @@ impl BackupJob {
     #[must_use]
     pub fn resume(&self) -> Vec<Effect> {
         use super::Ask;
-        let rows = || self.rows.values().filter(|row| row.is_active(self.head.state));
-        let dispatch = || rows().map(|row| Effect::Dispatch(row.task));
+        let rows = || self.rows.first_in(active(self.head.state), usize::MAX).into_iter();
+        let dispatch = || rows().map(Effect::Dispatch);
         let retake = || self.head.retaking.iter().map(|partition| Effect::Ask(Ask::TakePartition(*partition)));
         match self.head.state {
             BackupState::Pending if self.head.planned => vec![Effect::Ask(Ask::WriteIntent)],
@@ -274,8 +330,9 @@ impl BackupJob {
     /// Forgets what the predecessor of a starting coordinator was waiting for: [`BackupJob::resume`] does all of it.
     pub fn restarted(&mut self) {
         self.head.asking.restarted();
-        for row in self.rows.values_mut() {
-            row.not_before = None;
+        let waiting: Vec<TaskId> = self.rows.waiting().map(|(_, row)| row.task).collect();
+        for task in waiting {
+            self.rows.change(task, |row| row.not_before = None);
         }
     }
 
@@ -290,8 +347,12 @@ impl BackupJob {
     pub fn next_tick(&self) -> Option<Time> {
         let open = !self.head.state.is_final() && self.head.cancelling.is_none();
         let deadline = open.then(|| self.deadline());
-        let rows = self.rows.values().filter(|row| row.is_active(self.head.state)).filter_map(|row| row.not_before);
-        rows.chain(deadline).chain(self.head.asking.next()).min()
+        let state = self.head.state;
+        let row = match active(state) {
+            [] => None,
+            _ => self.rows.waiting().find(|(_, row)| row.is_active(state)).map(|(at, _)| at),
+        };
+        row.into_iter().chain(deadline).chain(self.head.asking.next()).min()
     }
 
     /// Whether the job occupies its database: no more once it has ended or only waits for a tombstone.

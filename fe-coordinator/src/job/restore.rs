@@ -14,8 +14,6 @@
 //! A cancel, or a failure, asks the catalog to discard, and adopts what it answers: had the publish been durable before,
 //! the job is FINISHED.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tabvault_common::clock::Time;
 use tabvault_common::failure::Failure;
@@ -27,6 +25,7 @@ use tabvault_common::repo::info::ManifestRef;
 use tabvault_common::task::TabletVersion;
 use tabvault_common::view::{ObjectView, RestoreState};
 
+use super::rows::{Counted, Rows};
 use super::{Ask, Asking, Effect, Transition};
 use crate::check::mapping::RestorePlan;
 use crate::check::properties::RestoreProperties;
@@ -46,7 +45,7 @@ pub struct RestoreJob {
     /// What goes where, once it is known.
     pub plan: Option<Plan>,
     /// A row per task.
-    pub rows: BTreeMap<TaskId, Row>,
+    pub rows: Rows<Row>,
 }
 
 /// What a step of a restore changes.
@@ -108,7 +107,7 @@ pub struct Plan {
 }
 
 /// One task: tablets of one manifest that go to one backend; made, then downloaded, then adopted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The task's number.
     pub task: TaskId,
@@ -171,12 +170,59 @@ impl Row {
     /// Whether a task for it is to run while the job is in `state`.
     #[must_use]
     pub fn is_active(&self, state: RestoreState) -> bool {
-        match (self.stage, state) {
-            (Stage::Create, RestoreState::Snapshoting) => true,
-            (Stage::Created, RestoreState::Downloading | RestoreState::Committing) => true,
-            (Stage::Downloaded, RestoreState::Committing) => true,
-            (Stage::Create | Stage::Created | Stage::Downloaded | Stage::Adopted, _) => false,
+        active(state).contains(&self.place())
+    }
+}
+
+/// Places of stages in [`Rows`].
+const CREATE: usize = 0;
+const CREATED: usize = 1;
+const DOWNLOADED: usize = 2;
+const ADOPTED: usize = 3;
+
+impl Counted for Row {
+    fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// To the end: what it wrote is there.
+    fn needs(&self) -> Option<BackendId> {
+        Some(self.backend)
+    }
+
+    fn place(&self) -> usize {
+        match self.stage {
+            Stage::Create => CREATE,
+            Stage::Created => CREATED,
+            Stage::Downloaded => DOWNLOADED,
+            Stage::Adopted => ADOPTED,
         }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn not_before(&self) -> Option<Time> {
+        self.not_before
+    }
+
+    fn failed(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+/// The stages whose tasks run while the job is in `state`.
+fn active(state: RestoreState) -> &'static [usize] {
+    match state {
+        RestoreState::Snapshoting => &[CREATE],
+        RestoreState::Downloading => &[CREATED],
+        RestoreState::Committing => &[CREATED, DOWNLOADED],
+        RestoreState::Pending
+        | RestoreState::Download
+        | RestoreState::Commit
+        | RestoreState::Finished
+        | RestoreState::Cancelled => &[],
     }
 }
 
@@ -184,22 +230,22 @@ impl RestoreJob {
     /// A job that was just accepted.
     #[must_use]
     pub fn new(head: Head) -> Self {
-        Self { head, plan: None, rows: BTreeMap::new() }
+        Self { head, plan: None, rows: Rows::default() }
     }
 
-    /// Takes over what a step changed, after it was stored.
-    pub fn apply(&mut self, transition: &RestoreTransition) {
-        if let Some(head) = &transition.head {
-            self.head = head.clone();
+    /// Takes over what a step changed. What a coordinator makes of that shows to nobody before it is stored.
+    pub fn apply(&mut self, transition: RestoreTransition) {
+        if let Some(head) = transition.head {
+            self.head = head;
         }
-        if let Some(plan) = &transition.plan {
-            self.plan = Some(plan.clone());
+        if let Some(plan) = transition.plan {
+            self.plan = Some(plan);
         }
-        for task in &transition.gone {
+        for task in transition.gone {
             self.rows.remove(task);
         }
-        for row in &transition.rows {
-            self.rows.insert(row.task, row.clone());
+        for row in transition.rows {
+            self.rows.put(row);
         }
     }
 
@@ -209,13 +255,13 @@ impl RestoreJob {
         if self.head.cancelling.is_some() && !self.head.state.is_final() {
             return vec![Effect::Ask(Ask::Discard)];
         }
-        let active = self.rows.values().filter(|row| row.is_active(self.head.state));
+        let active = self.rows.first_in(active(self.head.state), usize::MAX).into_iter();
         match self.head.state {
             RestoreState::Pending if self.head.planned => vec![Effect::Ask(Ask::Prepare)],
             RestoreState::Pending => vec![Effect::Ask(Ask::ReadSnapshot)],
             RestoreState::Committing if self.head.publishing => vec![Effect::Ask(Ask::Publish)],
             RestoreState::Snapshoting | RestoreState::Downloading | RestoreState::Committing => {
-                active.map(|row| Effect::Dispatch(row.task)).collect()
+                active.map(Effect::Dispatch).collect()
             }
             RestoreState::Download | RestoreState::Commit => vec![Effect::Continue],
             RestoreState::Finished | RestoreState::Cancelled => Vec::new(),
@@ -225,8 +271,9 @@ impl RestoreJob {
     /// Forgets what the predecessor of a starting coordinator was waiting for: [`RestoreJob::resume`] does all of it.
     pub fn restarted(&mut self) {
         self.head.asking.restarted();
-        for row in self.rows.values_mut() {
-            row.not_before = None;
+        let waiting: Vec<TaskId> = self.rows.waiting().map(|(_, row)| row.task).collect();
+        for task in waiting {
+            self.rows.change(task, |row| row.not_before = None);
         }
     }
 
@@ -241,8 +288,12 @@ impl RestoreJob {
     pub fn next_tick(&self) -> Option<Time> {
         let open = !self.head.state.is_final() && self.head.cancelling.is_none();
         let deadline = open.then(|| self.deadline());
-        let rows = self.rows.values().filter(|row| open && row.is_active(self.head.state));
-        rows.filter_map(|row| row.not_before).chain(deadline).chain(self.head.asking.next()).min()
+        let state = self.head.state;
+        let row = match active(state) {
+            [_, ..] if open => self.rows.waiting().find(|(_, row)| row.is_active(state)).map(|(at, _)| at),
+            _ => None,
+        };
+        row.into_iter().chain(deadline).chain(self.head.asking.next()).min()
     }
 
     /// Whether the job occupies its database.

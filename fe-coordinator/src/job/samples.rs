@@ -18,7 +18,7 @@ use tabvault_common::task::{JobEnd, TabletTotals, TaskResult};
 use tabvault_common::view::{BackupState, RestoreState};
 use uuid::Uuid;
 
-use super::any::{Job, JobTransition};
+use super::any::Job;
 use super::backup::plan::Planner;
 use super::backup::{self, BackupJob};
 use super::restore::{self, RestoreJob};
@@ -216,15 +216,12 @@ impl Run {
     /// One step: the state after it and the effects, or `-` if it changed nothing and asked for nothing.
     pub(crate) fn on(&mut self, event: Event) -> String {
         let transition = self.job.step(event, self.now);
-        let still = match &transition {
-            JobTransition::Backup(t) => t.head.is_none() && t.plan.is_none() && t.rows.is_empty() && t.gone.is_empty(),
-            JobTransition::Restore(t) => t.head.is_none() && t.plan.is_none() && t.rows.is_empty() && t.gone.is_empty(),
-        };
-        self.job.apply(&transition);
-        if still && transition.effects().is_empty() {
+        let (still, effects) = (transition.changes_nothing(), transition.effects().to_vec());
+        self.job.apply(transition);
+        if still && effects.is_empty() {
             return "-".into();
         }
-        format!("{}: {}", self.job.state(), words(transition.effects())).trim_end_matches([':', ' ']).to_owned()
+        format!("{}: {}", self.job.state(), words(&effects)).trim_end_matches([':', ' ']).to_owned()
     }
 
     /// A report of the attempt that is running.
@@ -281,12 +278,12 @@ pub(crate) fn snapshot(content: Content) -> (Info, WholeMeta) {
     let mut job = BackupJob::new(backup_head());
     job.head.properties.content = content;
     job.head.planned = true;
-    job.plan = Some(plan());
+    job.set_plan(plan());
     for mut row in rows_of(content, None) {
         if content == Content::All {
             row.stage = backup::Stage::Uploaded(manifest(row.task.0));
         }
-        job.rows.insert(row.task, row);
+        job.rows.put(row);
     }
     let meta = job.meta().unwrap();
     job.head.meta = Some(meta.reference());

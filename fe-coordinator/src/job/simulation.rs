@@ -15,6 +15,7 @@ mod answers;
 mod catalog;
 mod leader;
 mod life;
+mod reports;
 mod repository;
 
 /// Numbers that look random.
@@ -76,6 +77,7 @@ fn every_backup_ends_well_whatever_fails() {
         "a parent was gone",
         "a parent was dropped just after the intent was written",
         "a coordinator crashed",
+        "reports came together",
         "a step was cut",
         "a predecessor's write arrived late",
         "a backend died",
@@ -92,6 +94,7 @@ fn every_restore_ends_well_whatever_fails() {
         "a cancel came too late",
         "files were gone",
         "a coordinator crashed",
+        "reports came together",
         "a step was cut",
         "a predecessor's write arrived late",
         "a backend died",

@@ -38,15 +38,15 @@ impl Throughput {
         self.tasks.remove(&task);
     }
 
-    /// Progress of the first of `tasks`, as many as are shown.
-    pub(super) fn shown(&self, tasks: &[TaskId]) -> Vec<(TaskId, u64, u64)> {
-        let of = |task: &TaskId| self.tasks.get(task).map(|(done, total)| (*task, *done, *total));
-        tasks.iter().filter_map(of).take(MAX_TASKS_SHOWN).collect()
+    /// Progress of the first of the tasks that are `wanted`, as many as are shown.
+    pub(super) fn shown(&self, wanted: impl Fn(TaskId) -> bool) -> Vec<(TaskId, u64, u64)> {
+        let tasks = self.tasks.iter().filter(|(task, _)| wanted(**task));
+        tasks.map(|(task, (done, total))| (*task, *done, *total)).take(MAX_TASKS_SHOWN).collect()
     }
 
-    /// Bytes that `tasks` have dealt with.
-    pub(super) fn done<'a>(&self, tasks: impl Iterator<Item = &'a TaskId>) -> u64 {
-        tasks.filter_map(|task| self.tasks.get(task)).map(|(done, _)| done).sum()
+    /// Bytes that the tasks that are `wanted` have dealt with.
+    pub(super) fn done(&self, wanted: impl Fn(TaskId) -> bool) -> u64 {
+        self.tasks.iter().filter(|(task, _)| wanted(**task)).map(|(_, (done, _))| done).sum()
     }
 
     /// Bytes per second over the last seconds.

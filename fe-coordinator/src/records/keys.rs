@@ -46,6 +46,20 @@ pub(super) fn row(job: JobId, task: TaskId) -> String {
     format!("job/{:020}/row/{:020}", job.0, task.0)
 }
 
+/// The tablets of all rows.
+pub(super) fn all_tablets(job: JobId) -> String {
+    format!("job/{:020}/tablets/", job.0)
+}
+
+pub(super) fn tablets(job: JobId, task: TaskId) -> String {
+    format!("job/{:020}/tablets/{:020}", job.0, task.0)
+}
+
+/// What the key of a row, or of its tablets, ends in: the task.
+pub(super) fn task_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
 /// One of the slots for jobs of a database, from 0.
 pub(super) fn slot(database: &str, slot: u32) -> String {
     match slot {

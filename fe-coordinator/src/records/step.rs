@@ -2,13 +2,11 @@
 
 use bytes::Bytes;
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::ids::{JobId, TaskId};
 
+use super::batch::Standing;
 use super::encode;
-use super::keys::{ended, label, row, slot};
-use crate::job::any::{Job, JobTransition};
-use crate::job::backup::BackupJob;
-use crate::job::restore::RestoreJob;
+use super::keys::{ended, label, slot};
+use crate::job::any::Job;
 use crate::store::MAX_OPERATIONS;
 
 /// Most bytes of rows in one transaction: etcd takes requests of up to 1.5 MiB.
@@ -16,37 +14,8 @@ pub(super) const MAX_COMMIT: usize = 1 << 20;
 /// Expecting and removing slot and label takes this many operations.
 pub(super) const ROOM_FOR_CLAIMS: usize = 4;
 
-/// A transition as records.
-pub(super) struct Changes {
-    /// The job with its new head, if that changed; without rows.
-    pub(super) next: Option<Job>,
-    pub(super) plan: Option<Bytes>,
-    pub(super) rows: Vec<(String, Bytes)>,
-    pub(super) gone: Vec<String>,
-}
-
-impl Changes {
-    pub(super) fn of(id: JobId, transition: &JobTransition) -> Result<Self, Failure> {
-        let put = |task: TaskId, bytes: Result<Bytes, Failure>| Ok((row(id, task), bytes?));
-        let names = |gone: &[TaskId]| gone.iter().map(|task| row(id, *task)).collect();
-        Ok(match transition {
-            JobTransition::Backup(t) => Self {
-                next: t.head.clone().map(|head| Job::Backup(Box::new(BackupJob::new(head)))),
-                plan: t.plan.as_ref().map(encode).transpose()?,
-                rows: t.rows.iter().map(|r| put(r.task, encode(r))).collect::<Result<_, Failure>>()?,
-                gone: names(&t.gone),
-            },
-            JobTransition::Restore(t) => Self {
-                next: t.head.clone().map(|head| Job::Restore(Box::new(RestoreJob::new(head)))),
-                plan: t.plan.as_ref().map(encode).transpose()?,
-                rows: t.rows.iter().map(|r| put(r.task, encode(r))).collect::<Result<_, Failure>>()?,
-                gone: names(&t.gone),
-            },
-        })
-    }
-}
-
 /// What a step writes, in this order: rows, then the head; and what goes.
+#[derive(Default)]
 pub(super) struct Step {
     pub(super) put: Vec<(String, Bytes)>,
     pub(super) delete: Vec<String>,
@@ -56,11 +25,11 @@ pub(super) struct Step {
 
 impl Step {
     /// A job that no longer occupies its database lets go of it in the same transaction that says so.
-    pub(super) fn end_claims(&mut self, before: &Job, after: &Job) -> Result<(), Failure> {
-        if before.holds_slot() && !after.holds_slot() {
+    pub(super) fn end_claims(&mut self, before: Standing, after: &Job) -> Result<(), Failure> {
+        if before.holds_slot && !after.holds_slot() {
             self.claims.push(slot(after.database(), after.slot()));
         }
-        if let (None, Some(end)) = (before.end(), after.end()) {
+        if let (false, Some(end)) = (before.has_ended, after.end()) {
             self.put.push((ended(after.uuid()), encode(&end)?));
             if let Job::Backup(job) = after {
                 self.claims.push(label(&job.head.repository, job.head.label.as_str()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tabvault_common::failure::Kind;
+use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobId, JobUuid, TaskId};
 use tabvault_common::request::{BackupRequest, RestoreRequest, Selection};
 use tabvault_common::task::JobEnd;
@@ -11,7 +11,7 @@ use tabvault_common::view::BackupState;
 use uuid::Uuid;
 
 use super::broken::{BrokenStore, Fault};
-use super::{Claim, Records, Request};
+use super::{Batch, Claim, Records, Request};
 use crate::job::any::{Job, JobTransition};
 use crate::job::backup::{self, BackupJob, BackupTransition, Row, Stage};
 use crate::job::restore::RestoreJob;
@@ -103,7 +103,7 @@ fn planning(job: &Job, rows: u64) -> JobTransition {
 /// A step by which all rows of a backup move to other tasks, as when a backend dies.
 fn moving(job: &Job) -> JobTransition {
     let job = backup(job);
-    let gone: Vec<TaskId> = job.rows.keys().copied().collect();
+    let gone: Vec<TaskId> = job.rows.keys().collect();
     let count = gone.len() as u64;
     let first = job.head.next_task;
     let head = backup::Head { next_task: first + count, state: BackupState::Snapshoting, ..job.head.clone() };
@@ -117,8 +117,23 @@ fn ending(job: &Job, state: BackupState) -> JobTransition {
 }
 
 async fn step(records: &Records, job: &mut Job, transition: &JobTransition) {
-    records.save(job, transition).await.unwrap();
-    job.apply(transition);
+    *job = save(records, job, transition).await.unwrap();
+}
+
+/// Stores what a step makes of the job, which it answers with.
+async fn save(records: &Records, job: &Job, transition: &JobTransition) -> Result<Job, Failure> {
+    let mut after = job.clone();
+    let mut batch = Batch::of(job);
+    batch.take(&mut after, transition.clone());
+    records.save(&batch, &after).await?;
+    Ok(after)
+}
+
+/// The job after a step, wherever it is stored.
+fn after(job: &Job, transition: &JobTransition) -> Job {
+    let mut after = job.clone();
+    after.apply(transition.clone());
+    after
 }
 
 #[tokio::test]
@@ -148,7 +163,7 @@ async fn a_step_without_changes_writes_nothing() {
     let records = lead(&store).await;
     let job = create(&records, backup_of("shop", "nightly")).await;
     let before = store.commits();
-    records.save(&job, &JobTransition::Backup(transition())).await.unwrap();
+    save(&records, &job, &JobTransition::Backup(transition())).await.unwrap();
     assert_eq!(store.commits(), before);
 }
 
@@ -191,7 +206,7 @@ async fn a_stale_coordinator_writes_nothing() {
     let stale = lead(&store).await;
     let job = create(&stale, backup_of("shop", "nightly")).await;
     let records = lead(&store).await;
-    let refusal = stale.save(&job, &planning(&job, 200)).await.unwrap_err();
+    let refusal = save(&stale, &job, &planning(&job, 200)).await.unwrap_err();
     assert_eq!(refusal.kind, Kind::Stale);
     assert_eq!(stale.create(&asked("b"), backup_of("b", "b")).await.unwrap_err().kind, Kind::Stale);
     assert_eq!(records.running().await.unwrap(), [job]);

@@ -149,8 +149,17 @@ fn reusable(records: &Records, partition: Option<&Partition>) -> Result<BTreeMap
 
 /// How many replicas each backend has.
 pub(super) fn count_placed(records: &Records) -> Result<BTreeMap<BackendId, u64>> {
+    // Of all tablets there are, only what is counted is taken out of the records.
+    #[derive(serde::Deserialize)]
+    struct Placed {
+        replicas: Vec<Replica>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Replica {
+        backend: BackendId,
+    }
     let mut placed = BTreeMap::new();
-    for block in records.scan::<Vec<Tablet>>(&keys::tablets("")) {
+    for block in records.scan::<Vec<Placed>>(&keys::tablets("")) {
         for replica in block?.1.iter().flat_map(|tablet| &tablet.replicas) {
             *placed.entry(replica.backend).or_default() += 1;
         }

@@ -7,8 +7,11 @@ use tabvault_common::access::StorageAccess;
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{Epoch, PartitionId, TabletIdentity};
+use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::FORMAT_VERSION;
-use tabvault_common::repo::info::{Info, InfoTable, JobIdentity, ManifestRef, SnapshotObject, Totals};
+use tabvault_common::repo::info::{
+    Info, InfoTable, JobIdentity, ManifestRef, ObjectRef, SnapshotObject, Totals,
+};
 use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::meta::{EncodedMeta, IndexMeta, MetaHeader, MetaWriter, PartitionMeta, TabletMeta};
 use tabvault_common::task::{MakeSnapshot, Release, TabletVersion, Task, TaskBody, TaskKey, Upload, UploadTablet};
@@ -60,7 +63,9 @@ impl BackupJob {
     }
 
     pub(super) fn find(&self, partition: PartitionId) -> Option<(&CutTable, &CutPartition)> {
-        self.plan.iter().flat_map(Plan::partitions).find(|(_, found)| found.id == partition)
+        let (table, place) = self.places.get(&partition)?;
+        let table = self.plan.as_ref()?.cut.tables.get(*table)?;
+        Some((table, table.partitions.get(*place)?))
     }
 
     /// The intent, as this leadership writes it, with the info of [`BackupJob::parent`].
@@ -124,10 +129,24 @@ impl BackupJob {
     /// # Errors
     /// `Internal` when the job has not come so far.
     pub fn info(&self, epoch: Epoch, now: Time) -> Result<Info, Failure> {
-        let plan = self.plan()?;
         let (Some(meta), Some(timestamp)) = (self.head.meta, self.head.timestamp.clone()) else {
             return Err(Failure::fatal(Kind::Internal, "write an info before the meta"));
         };
+        self.info_with(meta, timestamp, epoch, now)
+    }
+
+    /// The info as it would be with this meta and name.
+    ///
+    /// # Errors
+    /// `Internal` when the job has no plan.
+    pub fn info_with(
+        &self,
+        meta: ObjectRef,
+        timestamp: SnapshotTimestamp,
+        epoch: Epoch,
+        now: Time,
+    ) -> Result<Info, Failure> {
+        let plan = self.plan()?;
         let manifests = self.manifests();
         let mut totals = Totals { tables: plan.cut.tables.len() as u64, ..Totals::default() };
         totals.partitions = plan.cut.tables.iter().map(|table| table.partitions.len() as u64).sum();

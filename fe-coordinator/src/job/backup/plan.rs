@@ -152,5 +152,7 @@ pub(super) fn chunks(tablets: Vec<RowTablet>) -> Vec<Vec<RowTablet>> {
             }
         }
     }
+    // They are kept as long as the job runs.
+    pieces.iter_mut().for_each(Vec::shrink_to_fit);
     pieces
 }

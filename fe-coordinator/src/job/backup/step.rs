@@ -12,12 +12,15 @@ use tabvault_common::task::JobEnd;
 use tabvault_common::view::BackupState as State;
 
 use super::plan::check_unaltered;
-use super::{BackupJob, BackupTransition, Head, Plan, Row, Stage};
+use super::{BackupJob, BackupTransition, Plan, Row, SNAPSHOT, SNAPSHOTTED, active};
 use crate::job::{Answer, Ask, Effect, Event, kept_failure};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
+mod draft;
 mod parent;
 mod tasks;
+
+use draft::Draft;
 
 /// How often the removal of a cancelled job's intent is tried before it is left to the next start.
 const MAX_CLEANUPS: u32 = 10;
@@ -48,62 +51,7 @@ impl BackupJob {
     }
 }
 
-/// The job as it will be, while a step is thought out.
-struct Draft<'a> {
-    job: &'a BackupJob,
-    now: Time,
-    head: Head,
-    plan: Option<Plan>,
-    rows: BTreeMap<TaskId, Row>,
-    gone: Vec<TaskId>,
-    effects: Vec<Effect>,
-}
-
-impl<'a> Draft<'a> {
-    fn new(job: &'a BackupJob, now: Time) -> Self {
-        let (rows, gone, effects) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { job, now, head: job.head.clone(), plan: None, rows, gone, effects }
-    }
-
-    fn finish(self) -> BackupTransition {
-        let head = (self.head != self.job.head).then_some(self.head);
-        let rows = self.rows.into_values().collect();
-        BackupTransition { head, plan: self.plan, rows, gone: self.gone, effects: self.effects }
-    }
-
-    fn row(&self, task: TaskId) -> Option<&Row> {
-        if self.gone.contains(&task) {
-            return None;
-        }
-        self.rows.get(&task).or_else(|| self.job.rows.get(&task))
-    }
-
-    fn rows(&self) -> impl Iterator<Item = &Row> {
-        let kept = |row: &&Row| !self.rows.contains_key(&row.task) && !self.gone.contains(&row.task);
-        self.job.rows.values().filter(kept).chain(self.rows.values())
-    }
-
-    fn put(&mut self, row: Row) {
-        self.gone.retain(|task| *task != row.task);
-        self.rows.insert(row.task, row);
-    }
-
-    fn remove(&mut self, task: TaskId) {
-        self.rows.remove(&task);
-        if self.job.rows.contains_key(&task) {
-            self.gone.push(task);
-        }
-    }
-
-    fn ask(&mut self, ask: Ask) {
-        self.effects.push(Effect::Ask(ask));
-    }
-
-    fn dispatch(&mut self, row: Row) {
-        self.effects.push(Effect::Dispatch(row.task));
-        self.put(row);
-    }
-
+impl Draft<'_> {
     // -- events that mean the same in every state
 
     fn on_tick(&mut self) {
@@ -114,9 +62,9 @@ impl<'a> Draft<'a> {
         for ask in self.head.asking.due(self.now) {
             self.ask(ask);
         }
-        let due = |row: &&Row| row.is_active(state) && row.not_before.is_some_and(|at| at <= self.now);
-        let due: Vec<Row> = self.rows().filter(due).cloned().collect();
-        for mut row in due {
+        let due = self.job.rows.waiting().take_while(|(at, _)| *at <= self.now).map(|(_, row)| row);
+        let due = due.filter(|row| row.is_active(state)).map(|row| (row.task, row.clone()));
+        for mut row in due.collect::<BTreeMap<TaskId, Row>>().into_values() {
             row.not_before = None;
             self.dispatch(row);
         }
@@ -286,8 +234,9 @@ impl<'a> Draft<'a> {
         {
             return self.cancel(altered);
         }
-        let old: Vec<TaskId> = self.rows().filter(|row| row.partition == partition).map(|row| row.task).collect();
-        for task in old {
+        // The only event that looks at all rows: it comes a bounded number of times in a job.
+        let old = self.job.rows.values().filter(|row| row.partition == partition).map(|row| row.task);
+        for task in old.collect::<Vec<_>>() {
             self.effects.push(Effect::Release(task));
             self.remove(task);
         }
@@ -346,8 +295,7 @@ impl<'a> Draft<'a> {
     // -- passing from state to state
 
     fn check_snapshots(&mut self) {
-        let stand = self.rows().all(|row| row.stage != Stage::Snapshot);
-        if self.head.state == State::Snapshoting && self.head.retaking.is_empty() && stand {
+        if self.head.state == State::Snapshoting && self.head.retaking.is_empty() && self.count_in(SNAPSHOT) == 0 {
             self.head.state = State::UploadSnapshot;
             self.head.snapshot_finished_time = Some(self.now);
             self.effects.push(Effect::Continue);
@@ -368,14 +316,18 @@ impl<'a> Draft<'a> {
             Effect::Release(_) | Effect::Ask(_) | Effect::Continue | Effect::EndOnAgents(_) => None,
         };
         let sent: BTreeSet<TaskId> = self.effects.iter().filter_map(sent).collect();
-        let active = self.rows().filter(|row| row.is_active(self.head.state) && !sent.contains(&row.task));
-        let active: Vec<Effect> = active.map(|row| Effect::Dispatch(row.task)).collect();
-        self.effects.extend(active);
+        let state = self.head.state;
+        let untouched = self.job.rows.first_in(active(state), usize::MAX);
+        let untouched = untouched.into_iter().filter(|task| self.is_untouched(*task));
+        let touched = self.rows.values().filter(|row| row.is_active(state)).map(|row| row.task);
+        let unsent = untouched.chain(touched).filter(|task| !sent.contains(task));
+        let unsent: Vec<Effect> = unsent.map(Effect::Dispatch).collect();
+        self.effects.extend(unsent);
     }
 
     fn check_uploads(&mut self) {
-        let done = self.rows().all(Row::is_done);
-        if self.head.state == State::Uploading && self.head.retaking.is_empty() && done {
+        let is_open = || self.count_in(SNAPSHOT) + self.count_in(SNAPSHOTTED) > 0;
+        if self.head.state == State::Uploading && self.head.retaking.is_empty() && !is_open() {
             self.head.state = State::SaveMeta;
             self.head.upload_finished_time = Some(self.now);
             self.ask(Ask::WriteMeta);

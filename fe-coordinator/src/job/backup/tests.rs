@@ -13,6 +13,7 @@ mod backends;
 mod commit;
 mod every_pair;
 mod parent;
+mod scale;
 mod tasks;
 
 const P1: PartitionId = PartitionId(601);

@@ -4,7 +4,7 @@ use tabvault_common::ids::TaskId;
 use tabvault_common::schema::Partitioning;
 use tabvault_common::view::{JobKind, JobView, MAX_TASKS_SHOWN, ObjectView};
 
-use super::BackupJob;
+use super::{BackupJob, DONE, active};
 use crate::catalog::CutTable;
 use crate::job::Throughput;
 
@@ -16,13 +16,12 @@ impl BackupJob {
     #[must_use]
     pub fn view(&self, live: &Throughput) -> JobView {
         let state = self.head.state;
-        let active = || self.rows.values().filter(|row| row.is_active(state));
-        let done: u64 = self.rows.values().filter(|row| row.is_done()).map(super::Row::bytes).sum();
-        let total: u64 = self.rows.values().map(super::Row::bytes).sum();
-        let rows: Vec<TaskId> = active().map(|row| row.task).collect();
-        let progress = live.shown(&rows);
-        let running: u64 = live.done(rows.iter());
-        let errors = active().filter_map(|row| row.error.clone().map(|error| (row.task, error)));
+        let is_active = |task| self.rows.get(task).is_some_and(|row| row.is_active(state));
+        let (done, total) = (self.rows.bytes_in(DONE), self.rows.bytes());
+        let progress = live.shown(is_active);
+        let running = live.done(is_active);
+        let failed = self.rows.failed().filter(|row| row.is_active(state));
+        let errors = failed.filter_map(|row| row.error.clone().map(|error| (row.task, error)));
         let asking = self.head.asking.last_error().map(|error| (TaskId(0), error.to_owned()));
         let bytes_done = (done + running).min(total);
         // The one partition of a table that is not partitioned is nobody's choice.
@@ -52,7 +51,7 @@ impl BackupJob {
             snapshot_finished_time: self.head.snapshot_finished_time,
             transfer_finished_time: self.head.upload_finished_time,
             finished_time: self.head.finished_time,
-            unfinished_tasks: rows.into_iter().take(MAX_TASKS_SHOWN).collect(),
+            unfinished_tasks: self.rows.first_in(active(state), MAX_TASKS_SHOWN),
             progress,
             task_errors: if state.is_final() {
                 Vec::new()

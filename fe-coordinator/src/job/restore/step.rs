@@ -8,8 +8,9 @@ use tabvault_common::ids::{BackendId, TaskId};
 use tabvault_common::task::{JobEnd, TaskResult};
 use tabvault_common::view::RestoreState as State;
 
-use super::{Head, Plan, RestoreJob, RestoreTransition, Row, Stage};
+use super::{CREATE, CREATED, DOWNLOADED, Head, Plan, RestoreJob, RestoreTransition, Row, Stage, active};
 use crate::catalog::Decision;
+use crate::job::rows::Counted;
 use crate::job::{Answer, Ask, Effect, Event, MAX_TASK_FAILURES, backoff, kept, kept_failure};
 
 impl RestoreJob {
@@ -55,9 +56,12 @@ impl<'a> Draft<'a> {
         RestoreTransition { head, plan: self.plan, rows, gone: Vec::new(), effects: self.effects }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Row> {
-        let unchanged = |row: &&Row| !self.rows.contains_key(&row.task);
-        self.job.rows.values().filter(unchanged).chain(self.rows.values())
+    /// How many rows are in the stage at `place`, without a look at those that this step leaves alone.
+    fn count_in(&self, place: usize) -> usize {
+        let touched = self.rows.keys().filter_map(|task| self.job.rows.get(*task));
+        let before = touched.filter(|row| row.place() == place).count();
+        let now = self.rows.values().filter(|row| row.place() == place).count();
+        self.job.rows.count_in(place) - before + now
     }
 
     fn put(&mut self, row: Row) {
@@ -70,9 +74,12 @@ impl<'a> Draft<'a> {
 
     /// Sends what the state that has just begun is about; the rows themselves do not change by it.
     fn dispatch_active(&mut self) {
-        let active: Vec<TaskId> =
-            self.rows().filter(|row| row.is_active(self.head.state)).map(|row| row.task).collect();
-        self.effects.extend(active.into_iter().map(Effect::Dispatch));
+        let state = self.head.state;
+        let untouched = self.job.rows.first_in(active(state), usize::MAX);
+        let untouched = untouched.into_iter().filter(|task| !self.rows.contains_key(task));
+        let touched = self.rows.values().filter(|row| row.is_active(state)).map(|row| row.task);
+        let all: Vec<Effect> = untouched.chain(touched).map(Effect::Dispatch).collect();
+        self.effects.extend(all);
     }
 
     // -- events that mean the same in every state
@@ -91,9 +98,9 @@ impl<'a> Draft<'a> {
             return;
         }
         let state = self.head.state;
-        let due = |row: &&Row| row.is_active(state) && row.not_before.is_some_and(|at| at <= self.now);
-        let due: Vec<Row> = self.rows().filter(due).cloned().collect();
-        for row in due {
+        let due = self.job.rows.waiting().take_while(|(at, _)| *at <= self.now).map(|(_, row)| row);
+        let due = due.filter(|row| row.is_active(state)).map(|row| (row.task, row.clone()));
+        for row in due.collect::<BTreeMap<TaskId, Row>>().into_values() {
             self.effects.push(Effect::Dispatch(row.task));
             self.put(Row { not_before: None, ..row });
         }
@@ -184,8 +191,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let state = self.head.state;
-        let waiting = |row: &&Row| row.backend == backend && row.is_active(state);
-        let waiting: Vec<Row> = self.rows().filter(waiting).cloned().collect();
+        let waiting: Vec<Row> = self.job.rows.on(backend).filter(|row| row.is_active(state)).cloned().collect();
         for row in waiting {
             let error = Some(format!("backend {backend} does not answer; waiting for it"));
             self.put(Row { error, ..row });
@@ -247,7 +253,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let current = |row: &&Row| row.attempt == attempt && row.is_active(state);
-        let Some(row) = self.job.rows.get(&task).filter(current).cloned() else { return };
+        let Some(row) = self.job.rows.get(task).filter(current).cloned() else { return };
         match (row.stage, outcome) {
             (Stage::Create, Ok(TaskResult::Done)) => {
                 // Without data there is nothing to fetch: an empty tablet is whole.
@@ -302,8 +308,7 @@ impl<'a> Draft<'a> {
     // -- passing from state to state
 
     fn check_created(&mut self) {
-        let stand = self.rows().all(|row| row.stage != Stage::Create);
-        if self.head.state == State::Snapshoting && stand {
+        if self.head.state == State::Snapshoting && self.count_in(CREATE) == 0 {
             self.head.state = State::Download;
             self.head.snapshot_finished_time = Some(self.now);
             self.effects.push(Effect::Continue);
@@ -311,8 +316,8 @@ impl<'a> Draft<'a> {
     }
 
     fn check_downloads(&mut self) {
-        let local = self.rows().all(|row| matches!(row.stage, Stage::Downloaded | Stage::Adopted));
-        if self.head.state == State::Downloading && local {
+        let is_open = || self.count_in(CREATE) + self.count_in(CREATED) > 0;
+        if self.head.state == State::Downloading && !is_open() {
             self.head.state = State::Commit;
             self.head.download_finished_time = Some(self.now);
             self.effects.push(Effect::Continue);
@@ -320,8 +325,8 @@ impl<'a> Draft<'a> {
     }
 
     fn check_adopted(&mut self) {
-        let whole = self.rows().all(|row| row.stage == Stage::Adopted);
-        if self.head.state == State::Committing && !self.head.publishing && whole {
+        let is_open = || [CREATE, CREATED, DOWNLOADED].iter().any(|place| self.count_in(*place) > 0);
+        if self.head.state == State::Committing && !self.head.publishing && !is_open() {
             self.head.publishing = true;
             self.ask(Ask::Publish);
         }

@@ -3,7 +3,7 @@
 use tabvault_common::ids::TaskId;
 use tabvault_common::view::{JobKind, JobView, MAX_TASKS_SHOWN};
 
-use super::{RestoreJob, Row, Stage};
+use super::{ADOPTED, DOWNLOADED, RestoreJob, Stage, active};
 use crate::job::Throughput;
 
 impl RestoreJob {
@@ -11,14 +11,12 @@ impl RestoreJob {
     #[must_use]
     pub fn view(&self, live: &Throughput) -> JobView {
         let state = self.head.state;
-        let active = || self.rows.values().filter(|row| row.is_active(state));
-        let local = |row: &&Row| matches!(row.stage, Stage::Downloaded | Stage::Adopted);
-        let done: u64 = self.rows.values().filter(local).map(Row::bytes).sum();
-        let total: u64 = self.rows.values().map(Row::bytes).sum();
-        let rows: Vec<TaskId> = active().map(|row| row.task).collect();
-        let running = live.done(active().filter(|row| row.stage == Stage::Created).map(|row| &row.task));
+        let row = |task| self.rows.get(task).filter(|row| row.is_active(state));
+        let (done, total) = (self.rows.bytes_in(DOWNLOADED) + self.rows.bytes_in(ADOPTED), self.rows.bytes());
+        let running = live.done(|task| row(task).is_some_and(|row| row.stage == Stage::Created));
         let bytes_done = (done + running).min(total);
-        let errors = active().filter_map(|row| row.error.clone().map(|error| (row.task, error)));
+        let failed = self.rows.failed().filter(|row| row.is_active(state));
+        let errors = failed.filter_map(|row| row.error.clone().map(|error| (row.task, error)));
         let asking = self.head.asking.last_error().map(|error| (TaskId(0), error.to_owned()));
         let task_errors = asking.into_iter().chain(errors).take(MAX_TASKS_SHOWN);
         let planned = self.plan.as_ref();
@@ -41,8 +39,8 @@ impl RestoreJob {
             snapshot_finished_time: self.head.snapshot_finished_time,
             transfer_finished_time: self.head.download_finished_time,
             finished_time: self.head.finished_time,
-            progress: live.shown(&rows),
-            unfinished_tasks: rows.into_iter().take(MAX_TASKS_SHOWN).collect(),
+            progress: live.shown(|task| row(task).is_some()),
+            unfinished_tasks: self.rows.first_in(active(state), MAX_TASKS_SHOWN),
             task_errors: if state.is_final() { Vec::new() } else { task_errors.collect() },
             status: self.head.status.clone(),
             timeout_s: self.head.properties.timeout.as_secs(),

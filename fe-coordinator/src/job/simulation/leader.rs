@@ -15,8 +15,8 @@ use super::Dice;
 use super::agents::Agent;
 use crate::job::any::{Job, JobTransition};
 use crate::job::{Ask, Effect, Event, Throughput};
-use crate::records::Records;
 use crate::records::broken::BrokenStore;
+use crate::records::{Batch, Records};
 use crate::store::JobStore;
 
 /// It is no more: it crashed, or the store failed it.
@@ -68,21 +68,51 @@ impl Leader {
         Ok(Some(leader))
     }
 
-    /// One step: think, persist, take over, act. `retry` tells whether a failing store is tried again.
-    pub(super) fn take(&mut self, event: Event, now: Time, agents: &mut Agents, retry: bool) -> Result<(), Crashed> {
-        let transition = self.job.step(event, now);
-        while let Err(_failure) = block_on(self.records.save(&self.job, &transition)) {
+    /// Events that came together: think, persist, act. `retry` tells whether a failing store is tried again.
+    pub(super) fn take(
+        &mut self,
+        events: Vec<Event>,
+        now: Time,
+        agents: &mut Agents,
+        retry: bool,
+    ) -> Result<(), Crashed> {
+        let mut batch = Batch::of(&self.job);
+        let (mut released, mut effects) = (Vec::new(), Vec::new());
+        for event in events {
+            let transition = self.job.step(event, now);
+            if !batch.fits(&self.job, &transition) {
+                let (released, effects) = (std::mem::take(&mut released), std::mem::take(&mut effects));
+                self.store(&batch, retry)?;
+                self.act(released, &effects, agents)?;
+                batch = Batch::of(&self.job);
+            }
+            released.extend(self.released(&transition));
+            effects.extend(batch.take(&mut self.job, transition));
+        }
+        self.store(&batch, retry)?;
+        self.act(released, &effects, agents)
+    }
+
+    fn store(&self, batch: &Batch, retry: bool) -> Result<(), Crashed> {
+        while let Err(_failure) = block_on(self.records.save(batch, &self.job)) {
             if !retry {
                 return Err(Crashed);
             }
         }
-        let released = self.released(&transition);
-        self.job.apply(&transition);
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        released: Vec<(BackendId, Task)>,
+        effects: &[Effect],
+        agents: &mut Agents,
+    ) -> Result<(), Crashed> {
         for (backend, task) in released {
             self.effect()?;
             deliver(agents, backend, task);
         }
-        self.perform(transition.effects(), agents)
+        self.perform(effects, agents)
     }
 
     fn released(&self, transition: &JobTransition) -> Vec<(BackendId, Task)> {
@@ -110,7 +140,8 @@ impl Leader {
             self.effect()?;
             match effect {
                 Effect::Dispatch(task) => {
-                    let (backend, _) = self.job.attempt(*task).expect("a task that is sent exists");
+                    // A later one of the events that came together may have taken it elsewhere.
+                    let Some((backend, _)) = self.job.attempt(*task) else { continue };
                     self.sent.remove(&(backend, *task));
                     self.wanted.insert((backend, *task));
                 }

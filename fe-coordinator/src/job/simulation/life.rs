@@ -203,7 +203,14 @@ impl Life {
     }
 
     pub(super) fn take(&mut self, event: Event) {
-        self.note(format!("{event:?}").chars().take(200).collect::<String>());
+        self.take_all(vec![event]);
+    }
+
+    /// Events that reach the coordinator while it is busy.
+    pub(super) fn take_all(&mut self, events: Vec<Event>) {
+        for event in &events {
+            self.note(format!("{event:?}").chars().take(200).collect::<String>());
+        }
         let cut = self.fault(25);
         if cut {
             self.store.set(Some(Fault { after: self.dice.roll() as u32 % 2, happens: self.dice.one_in(2) }));
@@ -211,9 +218,9 @@ impl Life {
         let doomed = self.fault(25).then(|| self.dice.below(4));
         let retry = self.dice.one_in(2);
         let Some(leader) = &mut self.leader else { return };
-        let by_time = matches!(event, Event::Tick) && leader.own.is_empty();
+        let by_time = events == [Event::Tick] && leader.own.is_empty();
         leader.doomed = doomed;
-        let taken = leader.take(event, self.now, &mut self.agents, retry);
+        let taken = leader.take(events, self.now, &mut self.agents, retry);
         leader.doomed = None;
         if cut && !self.store.is_set() {
             self.seen.insert("a step was cut");
@@ -331,7 +338,7 @@ impl Life {
         }
     }
 
-    fn pick(&mut self, fits: impl Fn(&Agent) -> bool) -> BackendId {
+    pub(super) fn pick(&mut self, fits: impl Fn(&Agent) -> bool) -> BackendId {
         let fitting: Vec<_> = self.agents.iter().filter(|(_, agent)| fits(agent)).map(|(id, _)| *id).collect();
         fitting[self.dice.below(fitting.len())]
     }
@@ -348,28 +355,6 @@ impl Life {
         let agent = self.agents.get_mut(&backend).unwrap();
         let n = self.dice.below(agent.inbox.len());
         agent.work(n, backend, &self.catalog, &mut self.repository, failure);
-    }
-
-    /// A report reaches the coordinator; it is acknowledged when that is stored, and sent again otherwise.
-    fn report(&mut self) {
-        let backend = self.pick(|agent| !agent.away && !agent.reports.is_empty());
-        let agent = &self.agents[&backend];
-        let n = self.dice.below(agent.reports.len());
-        let (key, outcome) = agent.reports[n].clone();
-        let again = self.fault(15);
-        if matches!(&outcome, Err(failure) if failure.message.contains("a download")) {
-            self.seen.insert("files were gone");
-        }
-        if let Some(leader) = &mut self.leader {
-            leader.sent.remove(&(backend, key.task));
-        }
-        self.take(Event::Reported { task: key.task, attempt: key.attempt, outcome: outcome.clone() });
-        if again && self.leader.is_some() {
-            self.take(Event::Reported { task: key.task, attempt: key.attempt, outcome });
-        }
-        if self.leader.is_some() {
-            self.agents.get_mut(&backend).unwrap().reports.retain(|(known, _)| *known != key);
-        }
     }
 
     /// What holds at every moment.

@@ -76,7 +76,7 @@ async fn a_step_whose_answer_was_lost_does_not_take_claims_from_the_next_job() {
     let mut job = create(&records, backup_of("shop", "nightly")).await;
     let end = ending(&job, BackupState::Finished);
     store.set(Some(Fault { after: 0, happens: true }));
-    records.save(&job, &end).await.unwrap_err();
+    save(&records, &job, &end).await.unwrap_err();
     let next = create(&records, backup_of("shop", "nightly")).await;
     step(&records, &mut job, &end).await;
     assert_eq!(try_create(&records, restore_into("shop")).await, Claim::SlotTaken(next.id()));

@@ -35,15 +35,15 @@ async fn check_step(rows: Option<u64>, make: fn(&Job) -> JobTransition) {
             let transition = make(&job);
             let old = job.clone();
             store.set(Some(fault));
-            records.save(&job, &transition).await.unwrap_err();
+            save(&records, &job, &transition).await.unwrap_err();
             assert!(!store.is_set(), "{fault:?} came");
-            job.apply(&transition);
+            job = after(&job, &transition);
             if crash {
                 let found = lead(&store).await.running().await.unwrap();
                 assert!(found == [old.clone()] || found == [job.clone()], "{fault:?}");
                 seen[usize::from(found == [job])] = true;
             } else {
-                records.save(&old, &transition).await.unwrap();
+                save(&records, &old, &transition).await.unwrap();
                 assert_eq!(lead(&store).await.running().await.unwrap(), [job], "{fault:?}");
             }
             let left: Vec<String> = store.keys().await.into_iter().filter(|key| key.contains("/step")).collect();
@@ -87,16 +87,16 @@ async fn the_first_rows_of_a_restore_are_stored_or_not() {
     };
     let (store, records, job) = build().await;
     let before = store.commits();
-    records.save(&job, &prepared(&job)).await.unwrap();
+    save(&records, &job, &prepared(&job)).await.unwrap();
     let commits = store.commits() - before;
     assert!(commits >= 3);
     for fault in cuts(commits) {
         let (store, records, mut job) = build().await;
         let transition = prepared(&job);
         store.set(Some(fault));
-        records.save(&job, &transition).await.unwrap_err();
+        save(&records, &job, &transition).await.unwrap_err();
         let old = job.clone();
-        job.apply(&transition);
+        job = after(&job, &transition);
         let records = lead(&store).await;
         let found = records.running().await.unwrap();
         assert!(found == [old.clone()] || found == [job.clone()], "{fault:?}");

@@ -14,7 +14,7 @@ impl Draft<'_> {
                 self.ask(Ask::WriteIntent);
             }
             Parent::Shared(rows) => {
-                let old: Vec<TaskId> = self.rows().map(|row| row.task).collect();
+                let old: Vec<TaskId> = self.job.rows.values().map(|row| row.task).collect();
                 old.into_iter().for_each(|task| self.remove(task));
                 self.head.next_task = rows.iter().map(|row| row.task.0 + 1).max().unwrap_or(1);
                 rows.into_iter().for_each(|row| self.put(row));

@@ -22,9 +22,8 @@ impl Draft<'_> {
     pub(super) fn on_restarted(&mut self, backend: BackendId) {
         self.head.silent.remove(&backend);
         if self.head.state == State::Uploading {
-            let lost =
-                |row: &&Row| row.backend == backend && row.stage == Stage::Snapshotted && row.not_before.is_none();
-            let lost: Vec<Row> = self.rows().filter(lost).cloned().collect();
+            let lost = |row: &&Row| row.stage == Stage::Snapshotted && row.not_before.is_none();
+            let lost: Vec<Row> = self.rows_on(backend).filter(lost).cloned().collect();
             for mut row in lost {
                 // A new attempt: objects of the old one may be half-written under its names.
                 row.attempt += 1;
@@ -58,8 +57,7 @@ impl Draft<'_> {
         if !matches!(self.head.state, State::Snapshoting | State::Uploading) {
             return;
         }
-        let lost = |row: &&Row| row.backend == backend && !row.is_done();
-        let lost: Vec<Row> = self.rows().filter(lost).cloned().collect();
+        let lost: Vec<Row> = self.rows_on(backend).cloned().collect();
         let why = Failure::transient(Kind::Unreachable, format!("backend {backend} does not answer"));
         for mut row in lost {
             let tablets = std::mem::take(&mut row.tablets);

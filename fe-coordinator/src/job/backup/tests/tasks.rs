@@ -19,7 +19,7 @@ pub(super) fn retaking() -> Run {
     let first = run.as_backup().rows[&TaskId(1)].tablets[0].others.clone();
     assert_eq!(first, [BackendId(2), BackendId(3)]);
     let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
-    job.rows.get_mut(&TaskId(1)).unwrap().tablets[0].others.clear();
+    job.rows.change(TaskId(1), |row| row.tablets[0].others.clear());
     let outcome = lost(6010, Kind::NotFound);
     assert_eq!(run.report(1, outcome), "SNAPSHOTING: ask TakePartition(PartitionId(601))");
     run
@@ -119,8 +119,8 @@ fn partitions_are_not_taken_again_for_ever() {
 fn tablets_of_one_task_succeed_and_fail_each_for_itself() {
     let mut run = snapshoting();
     let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
-    let moved = job.rows.remove(&TaskId(2)).unwrap().tablets;
-    job.rows.get_mut(&TaskId(1)).unwrap().tablets.extend(moved);
+    let moved = job.rows.remove(TaskId(2)).unwrap().tablets;
+    job.rows.change(TaskId(1), |row| row.tablets.extend(moved));
     let failed = vec![(TabletId(6010), fatal(Kind::NotFound))];
     let outcome = Ok(TaskResult::Snapshotted { tablets: totals(&[6011]), failed });
     assert_eq!(run.report(1, outcome), "SNAPSHOTING: send 5");

@@ -9,14 +9,14 @@ use crate::job::samples;
 fn large(state: BackupState) -> (BackupJob, Throughput) {
     let mut job = BackupJob::new(samples::backup_head());
     job.head.state = state;
-    job.plan = Some(samples::plan());
+    job.set_plan(samples::plan());
     let mut live = Throughput::default();
     for task in (1..=300).map(TaskId) {
         let mut row =
             Row { task, stage: Stage::Snapshotted, error: Some("once".to_owned()), ..samples::rows()[0].clone() };
         row.tablets.truncate(1);
         row.tablets[0].bytes = 1000;
-        job.rows.insert(task, row);
+        job.rows.put(row);
         live.report(task, 0, 1000, Time(0));
         live.report(task, 100, 1000, Time(2000));
     }
