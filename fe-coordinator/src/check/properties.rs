@@ -235,12 +235,8 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Bytes, or a number followed by K, M or G, or KB, MB or GB, for powers of 1024.
+/// Bytes, or a number followed by K, M or G for powers of 1024.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
-    let text = match text.as_bytes() {
-        [.., b'K' | b'k' | b'M' | b'm' | b'G' | b'g', b'B' | b'b'] => &text[..text.len() - 1],
-        _ => text,
-    };
     let unit: u64 = match text.chars().last()?.to_ascii_uppercase() {
         'K' => 1 << 10,
         'M' => 1 << 20,

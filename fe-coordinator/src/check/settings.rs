@@ -103,7 +103,9 @@ fn bytes(key: &str, value: &str) -> Result<Option<u64>, Failure> {
     if value.eq_ignore_ascii_case(BACK) {
         return Ok(None);
     }
-    parse_size(value).map(Some).ok_or_else(|| {
+    // 50MB is what people write.
+    let number = value.strip_suffix(['B', 'b']).filter(|rest| rest.ends_with(['K', 'k', 'M', 'm', 'G', 'g']));
+    parse_size(number.unwrap_or(value)).map(Some).ok_or_else(|| {
         invalid(format!(
             "Invalid config '{key}': {value}; write bytes, or a number with K, M or G, such as 50M; 0 for no limit, or \
              {BACK}"
