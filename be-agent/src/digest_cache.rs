@@ -157,7 +157,7 @@ fn digest_in(slot: &[u8]) -> Digest {
 }
 
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().take(8).rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
         let bench = Bench::new();
         let digest = |inode: u64| Digest::of(&inode.to_le_bytes());
         for inode in 0..20_000_u64 {
-            let file = made_up((inode % 8) << 40 | inode % 32, inode);
+            let file = made_up(((inode % 8) << 40) | (inode % 32), inode);
             bench.cache.put([(file, digest(inode))]);
             assert_eq!(bench.cache.get(&file), Some(digest(inode)));
         }
