@@ -14,6 +14,7 @@
 //! number of agents, `--no-kill` leaves the second run out.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
+#![allow(clippy::panic, reason = "a bench that cannot go on panics")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -163,7 +164,7 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
     let mut figures = Figures::new(if kill { "backup, killed" } else { "backup" }, tablets, options.agents);
     if kill {
         figures.killed_in = Some(uploading(&client, fleet, tablets).await);
-        measured.pause(&front, fleet);
+        measured.pause(&front);
         front.kill();
         let begun = Instant::now();
         let before = fleet.counts().tasks;
@@ -175,7 +176,7 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
             tokio::time::sleep(LOOK).await;
         }
         figures.recovery_s = Some(begun.elapsed().as_secs_f64());
-        measured.resume(&front);
+        measured.resume();
     }
     let shows = until_ended(&client, "SHOW BACKUP FROM scale").await;
     measured.end(&mut figures, &front, fleet, shows);
@@ -244,12 +245,12 @@ impl Measured {
         Self { begun: Instant::now(), front: front.usage(), counts: fleet.counts(), used: front::Usage::default() }
     }
 
-    fn pause(&mut self, front: &Front, _fleet: &Fleet) {
+    fn pause(&mut self, front: &Front) {
         self.used = self.used.plus(&front.usage().minus(&self.front));
     }
 
     /// A new process begins at zero.
-    fn resume(&mut self, _front: &Front) {
+    fn resume(&mut self) {
         self.front = front::Usage::default();
     }
 
