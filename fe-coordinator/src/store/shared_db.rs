@@ -2,7 +2,8 @@
 //!
 //! # Overview
 //! Each user has a tree of its own. A change runs alone (`SharedDb::write`) and ends in one atomic batch; a look
-//! (`SharedDb::read`) sees no half of a change. Both run on blocking threads.
+//! (`SharedDb::read`) sees no half of a change. Both run on blocking threads, few at a time: sled keeps what it has
+//! replaced, and the allocator what was freed, for each thread that ever used it.
 //!
 //! # Consistency
 //! Whatever a change or a look answers with is durable by then, also what another change had just written: nobody
@@ -21,11 +22,12 @@ use std::fmt;
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tabvault_common::durable::{self, DirLock};
 use tabvault_common::failure::{Failure, Kind, Retry};
+use tokio::sync::{Notify, Semaphore};
 
 use super::Result;
 
@@ -37,6 +39,9 @@ const SEGMENT: usize = 16 * 1024 * 1024;
 
 /// What sled may keep in memory of what is on disk.
 const CACHE: u64 = 64 * 1024 * 1024;
+
+/// Changes and looks that run at the same time; whoever waits for a flush holds no thread.
+const THREADS: usize = 4;
 
 /// How often, and how long apart, a file is looked at that is being closed.
 const CLOSING_ATTEMPTS: u32 = 500;
@@ -55,8 +60,9 @@ struct Inner {
     dir: PathBuf,
     /// Held for writing by a change, for reading by a look.
     gate: RwLock<()>,
+    threads: Semaphore,
     progress: Mutex<Progress>,
-    flushed: Condvar,
+    flushed: Notify,
     /// The last to go: the database must be closed before another process may open it.
     _lock: DirLock,
 }
@@ -108,8 +114,9 @@ impl SharedDb {
                 file,
                 dir: dir.to_owned(),
                 gate: RwLock::default(),
+                threads: Semaphore::new(THREADS),
                 progress: Mutex::default(),
-                flushed: Condvar::new(),
+                flushed: Notify::new(),
                 _lock: lock,
             }),
         };
@@ -142,35 +149,58 @@ impl SharedDb {
         change: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            inner.refuse_after_failure()?;
-            let (answer, number) = {
+        let (answer, number) = self
+            .blocking(move || {
+                inner.refuse_after_failure()?;
                 let _alone = inner.gate.write().unwrap_or_else(PoisonError::into_inner);
                 let answer = change();
                 let mut progress = inner.progress();
                 if answer.is_ok() {
                     progress.changed += 1;
                 }
-                (answer, progress.changed)
-            };
-            inner.wait_durable(number)?;
-            answer
-        })
-        .await
+                Ok((answer, progress.changed))
+            })
+            .await?;
+        self.wait_durable(number).await?;
+        answer
     }
 
     /// Runs `look` while nothing changes and answers with its answer when all that it saw is durable.
     pub(crate) async fn read<T: Send + 'static>(&self, look: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let (answer, number) = {
+        let (answer, number) = self
+            .blocking(move || {
                 let _shared = inner.gate.read().unwrap_or_else(PoisonError::into_inner);
-                (look(), inner.progress().changed)
-            };
-            inner.wait_durable(number)?;
-            answer
-        })
-        .await
+                Ok((look(), inner.progress().changed))
+            })
+            .await?;
+        self.wait_durable(number).await?;
+        answer
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        // It is never closed.
+        let _thread = self.inner.threads.acquire().await;
+        blocking(work).await
+    }
+
+    /// Returns when the changes up to `number` are durable: flushed for this caller or for another.
+    async fn wait_durable(&self, number: u64) -> Result<()> {
+        loop {
+            let flushed = self.inner.flushed.notified();
+            tokio::pin!(flushed);
+            // From here on no flush that ends goes unheard.
+            flushed.as_mut().enable();
+            if self.inner.is_durable(number)? {
+                return Ok(());
+            }
+            if self.inner.begin_flush() {
+                let inner = Arc::clone(&self.inner);
+                // It goes on when nobody waits for it any more.
+                tokio::task::spawn_blocking(move || inner.flush_and_tell());
+            }
+            flushed.await;
+        }
     }
 }
 
@@ -184,33 +214,29 @@ impl Inner {
         self.progress().failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Returns when the changes up to `number` are durable: flushed by this caller or by another.
-    fn wait_durable(&self, number: u64) -> Result<()> {
-        let mut progress = self.progress();
-        loop {
-            if let Some(failure) = &progress.failed {
-                return Err(failure.clone());
-            }
-            if progress.durable >= number {
-                return Ok(());
-            }
-            if progress.flushing {
-                progress = self.flushed.wait(progress).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            progress.flushing = true;
-            let covers = progress.changed;
-            drop(progress);
-            let outcome = self.flush();
-            progress = self.progress();
+    fn is_durable(&self, number: u64) -> Result<bool> {
+        let progress = self.progress();
+        progress.failed.clone().map_or(Ok(progress.durable >= number), Err)
+    }
+
+    /// Whether the caller is the one to flush: nobody does at present.
+    fn begin_flush(&self) -> bool {
+        !std::mem::replace(&mut self.progress().flushing, true)
+    }
+
+    fn flush_and_tell(&self) {
+        let covers = self.progress().changed;
+        let outcome = self.flush();
+        {
+            let mut progress = self.progress();
             progress.flushing = false;
             progress.flushes += 1;
             match outcome {
                 Ok(()) => progress.durable = covers,
                 Err(failure) => progress.failed = Some(failure),
             }
-            self.flushed.notify_all();
         }
+        self.flushed.notify_waiters();
     }
 
     fn flush(&self) -> Result<()> {
@@ -289,7 +315,7 @@ mod tests {
         }
         assert_eq!(db.inner.progress().durable, 0, "nobody is answered before the flush");
         db.inner.progress().flushing = false;
-        db.inner.flushed.notify_all();
+        db.inner.flushed.notify_waiters();
         for write in writes {
             assert!(write.await.unwrap().unwrap());
         }
