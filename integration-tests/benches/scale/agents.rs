@@ -205,7 +205,7 @@ impl Agent {
                         self.counted.made.fetch_add(made, Ordering::Relaxed);
                     }
                 }
-                Some(Down::JobEnded(_) | Down::Welcome(_)) | None => {}
+                Some(Down::JobEnded(_) | Down::Welcome(_) | Down::Configure(_)) | None => {}
             }
         }
     }

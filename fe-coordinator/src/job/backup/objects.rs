@@ -9,9 +9,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{Epoch, PartitionId, TabletIdentity};
 use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::FORMAT_VERSION;
-use tabvault_common::repo::info::{
-    Info, InfoTable, JobIdentity, ManifestRef, ObjectRef, SnapshotObject, Totals,
-};
+use tabvault_common::repo::info::{Info, InfoTable, JobIdentity, ManifestRef, ObjectRef, SnapshotObject, Totals};
 use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::meta::{EncodedMeta, IndexMeta, MetaHeader, MetaWriter, PartitionMeta, TabletMeta};
 use tabvault_common::task::{MakeSnapshot, Release, TabletVersion, Task, TaskBody, TaskKey, Upload, UploadTablet};
