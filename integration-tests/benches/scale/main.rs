@@ -14,6 +14,7 @@
 //! number of agents, `--no-kill` leaves the second run out.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
+#![expect(clippy::disallowed_methods, reason = "figures and settings of the kernel need not outlive the machine")]
 #![allow(clippy::panic, reason = "a bench that cannot go on panics")]
 
 use std::path::{Path, PathBuf};
