@@ -62,7 +62,7 @@ struct Inner {
     gate: RwLock<()>,
     threads: Semaphore,
     progress: Mutex<Progress>,
-    flushed: Notify,
+    flushed: Arc<Notify>,
     /// The last to go: the database must be closed before another process may open it.
     _lock: DirLock,
 }
@@ -116,7 +116,7 @@ impl SharedDb {
                 gate: RwLock::default(),
                 threads: Semaphore::new(THREADS),
                 progress: Mutex::default(),
-                flushed: Notify::new(),
+                flushed: Arc::default(),
                 _lock: lock,
             }),
         };
@@ -197,7 +197,13 @@ impl SharedDb {
             if self.inner.begin_flush() {
                 let inner = Arc::clone(&self.inner);
                 // It goes on when nobody waits for it any more.
-                tokio::task::spawn_blocking(move || inner.flush_and_tell());
+                tokio::task::spawn_blocking(move || {
+                    let flushed = Arc::clone(&inner.flushed);
+                    inner.flush_what_changed();
+                    // Let go first: who has heard of it may close the database.
+                    drop(inner);
+                    flushed.notify_waiters();
+                });
             }
             flushed.await;
         }
@@ -224,19 +230,16 @@ impl Inner {
         !std::mem::replace(&mut self.progress().flushing, true)
     }
 
-    fn flush_and_tell(&self) {
+    fn flush_what_changed(&self) {
         let covers = self.progress().changed;
         let outcome = self.flush();
-        {
-            let mut progress = self.progress();
-            progress.flushing = false;
-            progress.flushes += 1;
-            match outcome {
-                Ok(()) => progress.durable = covers,
-                Err(failure) => progress.failed = Some(failure),
-            }
+        let mut progress = self.progress();
+        progress.flushing = false;
+        progress.flushes += 1;
+        match outcome {
+            Ok(()) => progress.durable = covers,
+            Err(failure) => progress.failed = Some(failure),
         }
-        self.flushed.notify_waiters();
     }
 
     fn flush(&self) -> Result<()> {

@@ -48,9 +48,7 @@ fn a_file_size_is_bytes_or_has_a_suffix() {
         ("-1M", None),
         ("M", None),
         ("", None),
-        ("2MB", Some(2 << 20)),
-        ("64XB", None),
-        ("MB", None),
+        ("64MB", None),
         ("99999999999999999999G", None),
         ("18014398509481984K", None),
     ] {
