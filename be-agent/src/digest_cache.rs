@@ -23,11 +23,11 @@
 //! # Cancellation
 //! Calls block and run to their end.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
+use rustix::fs::{Statx, StatxFlags, StatxTimestamp};
 use tabvault_common::digest::Digest;
 
 /// Most pages: 256 MiB, three million files.
@@ -45,12 +45,14 @@ const INODES_PER_PAGE_BITS: u32 = 5;
 pub(crate) struct FileId([u8; IDENTITY]);
 
 impl FileId {
-    /// The file that `metadata` was taken of; `None` where its filesystem does not tell when it was made.
-    pub(crate) fn of(metadata: &Metadata) -> Option<Self> {
-        let born = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        let born = u64::try_from(born.as_nanos()).ok()?;
-        let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
-        let fields = [metadata.dev(), metadata.ino(), metadata.size(), modified.cast_unsigned(), born];
+    /// The file that `stat` was taken of; `None` where its filesystem does not tell when it was made.
+    pub(crate) fn of(stat: &Statx) -> Option<Self> {
+        let told = StatxFlags::from_bits_retain(stat.stx_mask);
+        if !told.contains(StatxFlags::INO | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::BTIME) {
+            return None;
+        }
+        let device = (u64::from(stat.stx_dev_major) << 32) | u64::from(stat.stx_dev_minor);
+        let fields = [device, stat.stx_ino, stat.stx_size, nanoseconds(&stat.stx_mtime), nanoseconds(&stat.stx_btime)];
         let mut id = [0; IDENTITY];
         for (place, field) in id.chunks_exact_mut(8).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
@@ -156,6 +158,10 @@ fn digest_in(slot: &[u8]) -> Digest {
     Digest::from_bytes(digest)
 }
 
+fn nanoseconds(time: &StatxTimestamp) -> u64 {
+    time.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.into()).cast_unsigned()
+}
+
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
@@ -167,6 +173,8 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
     use std::time::SystemTime;
+
+    use rustix::fs::{AtFlags, CWD, statx};
 
     use super::*;
 
@@ -190,7 +198,8 @@ mod tests {
     }
 
     fn id(path: &Path) -> FileId {
-        FileId::of(&fs::metadata(path).unwrap()).unwrap()
+        let asked = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        FileId::of(&statx(CWD, path, AtFlags::empty(), asked).unwrap()).unwrap()
     }
 
     fn made_up(inode: u64, born: u64) -> FileId {

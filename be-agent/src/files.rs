@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
 use tabvault_common::digest::{Digest, Hasher};
 use tabvault_common::durable;
@@ -13,6 +13,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::layout;
 use tokio_util::sync::CancellationToken;
 
+use crate::digest_cache::FileId;
 use crate::store::Result;
 
 /// Bytes read at once.
@@ -25,13 +26,15 @@ pub(crate) struct LocalFile {
     pub(crate) path: String,
     /// Bytes.
     pub(crate) size: u64,
+    /// What it can be known again by.
+    pub(crate) id: Option<FileId>,
 }
 
 /// What something below a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A regular file of so many bytes.
-    File(u64),
+    /// A regular file: its bytes, and what it can be known again by.
+    File(u64, Option<FileId>),
     /// A directory.
     Directory,
     /// Anything else.
@@ -42,8 +45,8 @@ pub(crate) enum Entry {
 pub(crate) fn walk(dir: &Path) -> Result<Vec<LocalFile>> {
     let mut files = Vec::new();
     each_below(dir, &mut |path, entry| {
-        if let Entry::File(size) = entry {
-            files.push(LocalFile { path: path.to_owned(), size });
+        if let Entry::File(size, id) = entry {
+            files.push(LocalFile { path: path.to_owned(), size, id });
         }
         Ok(())
     })?;
@@ -81,9 +84,10 @@ fn descend(handle: &OwnedFd, dir: &Path, prefix: &str, see: &mut dyn FnMut(&str,
             return Err(Failure::fatal(Kind::InvalidArgument, message));
         };
         let path = format!("{prefix}{text}");
-        let stat = statat(handle, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| failed(&path, error))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => see(&path, Entry::File(u64::try_from(stat.st_size).unwrap_or(0)))?,
+        let asked = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        let stat = statx(handle, name, AtFlags::SYMLINK_NOFOLLOW, asked).map_err(|error| failed(&path, error))?;
+        match FileType::from_raw_mode(stat.stx_mode.into()) {
+            FileType::RegularFile => see(&path, Entry::File(stat.stx_size, FileId::of(&stat)))?,
             FileType::Directory => {
                 see(&path, Entry::Directory)?;
                 let below = openat(handle, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
@@ -184,7 +188,7 @@ mod tests {
         std::os::unix::fs::symlink("b", dir.path().join("link")).unwrap();
         let mut others = Vec::new();
         each_below(dir.path(), &mut |path, entry| {
-            if !matches!(entry, Entry::File(_)) {
+            if !matches!(entry, Entry::File(..)) {
                 others.push((path.to_owned(), entry));
             }
             Ok(())

@@ -66,8 +66,7 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     context.progress.add_done(sent.bytes(&plan));
 
     let job = Job { context: context.clone(), task, storage, journal: Arc::new(journal), plan };
-    let ids = parent::look(&job).await?;
-    parent::share(&job, &ids, &mut sent).await?;
+    parent::share(&job, &mut sent).await?;
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for file in sent.missing() {
         if packs::takes(&job, job.plan.files[file].size) {
@@ -89,7 +88,7 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
         sent.take(stored);
     }
     drop(stored);
-    let sent = parent::remember(&job, ids, sent).await?;
+    let sent = parent::remember(&job, sent).await?;
     let manifest = store_manifest(&job, sent).await?;
     Ok(TaskResult::Uploaded { manifest: manifest.reference() })
 }

@@ -36,21 +36,20 @@ pub(crate) fn figures(runs: &[Run]) -> Vec<Figure> {
                 |run: &&Run| (run.operation, run.contender, &run.data) == (operation.name(), contender, &name);
             runs.iter().filter(is_wanted).map(|run| run.taken.seconds).collect()
         };
-        let mut push = |what: String, figures_of: Vec<f64>, bar| {
-            figures.extend(Spread::of(figures_of).map(|spread| Figure::new(operation, what, spread, bar)));
-        };
         let most = FILES[FILES.len() - 1];
         for count in FILES {
             let both = seconds(count, OURS).into_iter().zip(seconds(count, Peer::Cp.name()));
-            push(format!("times as fast as cp -r, {count} files"), both.map(|(ours, cp)| cp / ours).collect(), None);
+            let peer = format!("{}, {count} files", Peer::Cp.name());
+            let spread = Spread::of(both.map(|(ours, cp)| cp / ours));
+            figures.extend(spread.map(|spread| Figure::speed(operation, &peer, spread, None)));
         }
         for contender in [OURS, Peer::Cp.name()] {
             let few = seconds(FILES[0], contender);
             for count in &FILES[1..] {
-                let many = seconds(*count, contender);
+                let spread = Spread::of(seconds(*count, contender).iter().zip(&few).map(|(many, few)| many / few));
                 let bar = (*count == most && contender == OURS).then_some(COST_OF_FILES);
-                let ratios = many.iter().zip(&few).map(|(many, few)| many / few).collect();
-                push(format!("{contender}: time of {count} / of {}", FILES[0]), ratios, bar);
+                let what = format!("{contender}: time of {count} / of {}", FILES[0]);
+                figures.extend(spread.map(|spread| Figure::new(operation, what, spread, bar)));
             }
         }
     }

@@ -137,6 +137,7 @@ fn main() {
         let figures = report::figures(&case, &asked, &runs);
         report::publish(&asked, &machine, &case.name(), &figures, &runs);
     }
+    bench.end_s3();
     if asked.wants("files") {
         let runs = files::rounds(&mut bench, &asked);
         report::publish(&asked, &machine, "files", &files::figures(&runs), &runs);

@@ -143,6 +143,11 @@ impl Bench {
         empty(&dir);
     }
 
+    /// Ends the gateway, for what needs none.
+    pub(crate) fn end_s3(&mut self) {
+        self.rgw = None;
+    }
+
     /// A gateway with room, and a bucket in it.
     fn fresh_rgw(&mut self) -> SocketAddr {
         if self.rgw.as_ref().is_none_or(|(_, sent)| *sent > FRESH_AFTER) {
@@ -150,7 +155,7 @@ impl Bench {
             self.rgw = None;
             let rgw = Rgw::start(&self.place.join("rgw"));
             let s3 = Some((format!("http://{}", rgw.address()), String::new()));
-            let place = Place { dir: self.place.clone(), source: PathBuf::new(), s3 };
+            let place = Place { dir: self.place.join("run"), source: PathBuf::new(), s3 };
             Peer::Rclone.prepare(&place);
             self.rgw = Some((rgw, 0));
         }

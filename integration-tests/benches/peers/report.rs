@@ -15,6 +15,7 @@ use crate::case::{Case, MEMORY, UNCHANGED_BYTES, UNCHANGED_TIME, allowed_request
 use crate::pair::{OURS, Run};
 use crate::peer::Operation;
 
+const TIMES_AS_FAST: &str = "times as fast as ";
 const MIB: f64 = (1 << 20) as f64;
 
 /// Something that was measured, and what it has to be.
@@ -34,6 +35,11 @@ impl Figure {
     pub(crate) fn new(operation: Operation, what: String, spread: Spread, bar: Option<Bar>) -> Self {
         let met = bar.map(|bar| bar.is_met(&spread));
         Self { operation: operation.name(), what, spread, bar, met, is_speed: false }
+    }
+
+    /// How many times as fast as a peer tabvault is.
+    pub(crate) fn speed(operation: Operation, peer: &str, spread: Spread, bar: Option<Bar>) -> Self {
+        Self { is_speed: true, ..Self::new(operation, format!("{TIMES_AS_FAST}{peer}"), spread, bar) }
     }
 
     fn line(&self) -> String {
@@ -63,9 +69,7 @@ pub(crate) fn figures(case: &Case, asked: &Asked, runs: &[Run]) -> Vec<Figure> {
             let mine = ours(operation).filter(|run| run.peer == peer.name());
             let ratios = mine.zip(theirs).map(|(mine, theirs)| theirs.taken.seconds / mine.taken.seconds);
             let Some(spread) = Spread::of(ratios) else { continue };
-            let what = format!("times as fast as {}", peer.name());
-            let figure = Figure::new(operation, what, spread, case.speed(operation, *peer));
-            figures.push(Figure { is_speed: true, ..figure });
+            figures.push(Figure::speed(operation, peer.name(), spread, case.speed(operation, *peer)));
         }
     }
     // 2. Second backups beside the first one of the same pair.
@@ -118,7 +122,7 @@ pub(crate) fn publish(asked: &Asked, machine: &Machine, case: &str, figures: &[F
     let file = |ending: &str| asked.out.join(format!("{case}.{ending}"));
     write(&file("json"), text.as_bytes());
     let row = |figure: &Figure| Row {
-        label: format!("{}: {}", figure.operation, figure.what.trim_start_matches("times as fast as ")),
+        label: format!("{}: {}", figure.operation, figure.what.trim_start_matches(TIMES_AS_FAST)),
         spread: figure.spread,
         bar: figure.bar,
     };

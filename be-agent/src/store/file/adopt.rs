@@ -85,8 +85,8 @@ fn validate(directory: &Path, place: &Path, version: Version) -> Result<Vec<Entr
     let mut strange = BTreeSet::new();
     let mut see = |path: &str, entry: files::Entry| {
         match (path.parse(), entry) {
-            (Ok(name), files::Entry::File(size)) => drop(found.insert(name, size)),
-            (Err(_), files::Entry::File(_)) if path == INDEX_NAME => {}
+            (Ok(name), files::Entry::File(size, _)) => drop(found.insert(name, size)),
+            (Err(_), files::Entry::File(..)) if path == INDEX_NAME => {}
             (Err(_), files::Entry::Directory) if path == FILES => {}
             (Ok(_) | Err(_), _) => drop(strange.insert(path.to_owned())),
         }

@@ -1,10 +1,9 @@
 //! Files that an earlier snapshot has stored already: they are referred to where they lie.
 //!
 //! # Overview
-//! 1. [`look`]: what each file is known by in the cache of digests, before anything of it is read.
-//! 2. [`share`]: the parent's manifests are read into an [`index`] of what they say of these tablets; a file whose size
+//! 1. [`share`]: the parent's manifests are read into an [`index`] of what they say of these tablets; a file whose size
 //!    occurs there is looked up by its digest, which is known or else computed by reading the file.
-//! 3. [`remember`]: the digests of all files, for the next backup.
+//! 2. [`remember`]: the digests of all files, for the next backup.
 //!
 //! # Consistency
 //! A file is referred to only if digest and size are equal. What it refers to stays: the coordinator saw to that before
@@ -17,7 +16,6 @@
 mod index;
 
 use std::collections::HashSet;
-use std::fs;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -30,7 +28,6 @@ use tabvault_common::repo::manifest::ManifestReader;
 
 use super::Job;
 use super::sent::Sent;
-use crate::digest_cache::FileId;
 use crate::files;
 use crate::store::Result;
 use index::{ENTRY_BYTES, Index, Local};
@@ -38,21 +35,11 @@ use index::{ENTRY_BYTES, Index, Local};
 /// Files that are read at once to learn their digests.
 const READS_AT_ONCE: usize = 4;
 
-/// What each file of the plan is known by; `None` where it cannot be told.
-pub(super) async fn look(job: &Job) -> Result<Vec<Option<FileId>>> {
-    let plan = Arc::clone(&job.plan);
-    let looked = job.context.blocking(move || {
-        let id = |file| fs::symlink_metadata(plan.local(file)).ok().as_ref().and_then(FileId::of);
-        Ok(plan.files.iter().map(id).collect())
-    });
-    looked.await
-}
-
 /// Adds to `sent` what the task's parents have.
 ///
 /// # Errors
 /// That of a repository that cannot be reached. A parent that is damaged is no error: less is shared.
-pub(super) async fn share(job: &Job, ids: &[Option<FileId>], sent: &mut Sent) -> Result<()> {
+pub(super) async fn share(job: &Job, sent: &mut Sent) -> Result<()> {
     let missing = sent.missing();
     if job.task.parents.is_empty() || missing.is_empty() {
         return Ok(());
@@ -71,7 +58,7 @@ pub(super) async fn share(job: &Job, ids: &[Option<FileId>], sent: &mut Sent) ->
         index = read(job, *parent, index).await?;
     }
     let candidates = missing.into_iter().filter(|place| index.has_size(job.plan.files[*place].size));
-    let digests = candidates.map(|place| digest(job, place, ids.get(place).copied().flatten()));
+    let digests = candidates.map(|place| digest(job, place));
     let digests: Vec<(usize, Digest)> = stream::iter(digests).buffer_unordered(READS_AT_ONCE).try_collect().await?;
     let local = |(place, digest)| {
         let file = &job.plan.files[place];
@@ -116,23 +103,24 @@ async fn read(job: &Job, parent: ManifestRef, index: Index) -> Result<Index> {
 }
 
 /// The digest of the file at `place`, by the cache or by reading it.
-async fn digest(job: &Job, place: usize, id: Option<FileId>) -> Result<(usize, Digest)> {
+async fn digest(job: &Job, place: usize) -> Result<(usize, Digest)> {
     let (plan, shared, stop) = (Arc::clone(&job.plan), Arc::clone(&job.context.shared), job.context.stop.clone());
     let found = job.context.blocking(move || {
-        if let Some(digest) = id.and_then(|id| shared.digests.get(&id)) {
+        let file = &plan.files[place];
+        if let Some(digest) = file.id.and_then(|id| shared.digests.get(&id)) {
             return Ok(digest);
         }
-        files::digest(&plan.local(&plan.files[place]), &stop)
+        files::digest(&plan.local(file), &stop)
     });
     Ok((place, found.await?))
 }
 
 /// Remembers the digests of all files.
-pub(super) async fn remember(job: &Job, ids: Vec<Option<FileId>>, sent: Sent) -> Result<Sent> {
-    let shared = Arc::clone(&job.context.shared);
+pub(super) async fn remember(job: &Job, sent: Sent) -> Result<Sent> {
+    let (shared, plan) = (Arc::clone(&job.context.shared), Arc::clone(&job.plan));
     let remembered = job.context.blocking(move || {
-        let known = ids.into_iter().zip(sent.digests());
-        shared.digests.put(known.filter_map(|(id, digest)| Some((id?, digest?))));
+        let known = plan.files.iter().zip(sent.digests());
+        shared.digests.put(known.filter_map(|(file, digest)| Some((file.id?, digest?))));
         Ok(sent)
     });
     remembered.await

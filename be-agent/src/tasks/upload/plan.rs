@@ -8,6 +8,7 @@ use tabvault_common::ids::{TabletId, Version};
 use tabvault_common::task::Upload;
 
 use crate::context::TaskContext;
+use crate::digest_cache::FileId;
 use crate::files;
 use crate::journal::FileKey;
 use crate::store::Result;
@@ -38,6 +39,8 @@ pub(super) struct PlannedFile {
     pub(super) path: String,
     /// Plain bytes.
     pub(super) size: u64,
+    /// What it is known by in the cache of digests.
+    pub(super) id: Option<FileId>,
 }
 
 impl Plan {
@@ -78,7 +81,7 @@ pub(super) async fn make(context: &TaskContext, task: &Arc<Upload>) -> Result<Pl
             plan.tablets.push(PlannedTablet { tablet, version, dir, files: found.len() });
             for file in found {
                 plan.bytes += file.size;
-                plan.files.push(PlannedFile { tablet: index, path: file.path, size: file.size });
+                plan.files.push(PlannedFile { tablet: index, path: file.path, size: file.size, id: file.id });
             }
         }
         Ok(plan)
