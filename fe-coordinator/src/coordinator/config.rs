@@ -15,7 +15,8 @@ pub struct Config {
     pub kept_jobs: usize,
     /// Jobs that may run in one database at the same time. Restores into one table exclude each other all the same.
     pub jobs_per_database: u32,
-    /// A job over more tablets is refused: the coordinator keeps about 150 bytes of each in memory while it runs.
+    /// A job over more tablets is refused: the coordinator keeps about 150 bytes of each in memory while it runs,
+    /// and its database several times as much.
     pub max_tablets_per_job: u64,
     /// How often repositories and brokers are looked at.
     pub health_interval: Duration,
