@@ -89,6 +89,14 @@ impl TaskContext {
         joined(self.tracker.spawn_blocking(work)).await
     }
 
+    /// Runs `work` where it may block; it waits for a disk rather than computes, and needs no core for that.
+    pub(crate) async fn waiting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        joined(self.tracker.spawn_blocking(work)).await
+    }
+
     /// Runs `work` to its end even if the task is cancelled meanwhile: a store's calls are not to be dropped half-way.
     pub(crate) async fn to_end<T: Send + 'static>(
         &self,
@@ -112,7 +120,7 @@ impl TaskContext {
 
     /// The second half of [`TaskContext::transfer`], for whoever needs memory earlier.
     pub(crate) async fn permit(&self, memory: Reservation) -> Result<Slot> {
-        Ok(Slot { _memory: memory, _place: self.transfers.enter().await? })
+        Ok(Slot { memory, _place: self.transfers.enter().await? })
     }
 
     /// Begins the object `path`.
@@ -125,8 +133,15 @@ impl TaskContext {
 /// Memory and a place among the transfers in flight, until dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    _memory: Reservation,
+    memory: Reservation,
     _place: Place,
+}
+
+impl Slot {
+    /// Ends the transfer and keeps its memory.
+    pub(crate) fn leave(self) -> Reservation {
+        self.memory
+    }
 }
 
 /// An object being written that gives up by itself when it is dropped.

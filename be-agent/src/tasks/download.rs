@@ -5,7 +5,7 @@
 //! 2. [`local`]: files whose digest is here already are linked; what an earlier attempt fetched is kept if its bytes
 //!    are still right.
 //! 3. [`objects`] are streamed; of packs, [`ranges`] are read that cover the wanted entries, or the pack as a whole.
-//! 4. One sync per disk, opened before the first write.
+//! 4. [`writeback`]: disks are synced while more is written, and once more at the end; opened before the first write.
 //!
 //! # Consistency
 //! A file gets its name only after its stored and plain bytes were verified. A pack of which most is wanted is read
@@ -24,8 +24,9 @@ mod objects;
 mod place;
 mod ranges;
 mod want;
+mod writeback;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -39,6 +40,7 @@ use crate::context::TaskContext;
 use crate::files;
 use crate::store::Result;
 use want::{Target, Want};
+use writeback::{Disks, Writeback};
 
 /// Bytes that are kept per file: what the manifest says of it, and where it goes.
 const FILE: u64 = 500;
@@ -48,36 +50,48 @@ const FILE: u64 = 500;
 struct Job {
     context: TaskContext,
     storage: Arc<dyn Storage>,
+    writeback: Arc<Writeback>,
+}
+
+impl Job {
+    /// Bytes of small files are in their places.
+    fn placed(&self, bytes: u64) {
+        self.context.progress.add_done(bytes);
+        self.writeback.wrote(bytes);
+    }
 }
 
 pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskResult> {
     let storage = context.shared.storage.open(&task.repository).await?;
-    let job = Job { context: context.clone(), storage };
+    let job = Job { context: context.clone(), storage, writeback: Arc::default() };
     let _listed = context.shared.lists.reserve(task.manifest.files.saturating_mul(FILE)).await?;
     let targets = Arc::new(want::targets(context, &task.tablets).await?);
     let (wants, packs) = want::read_manifest(&job, &task, &targets).await?;
     let bytes: u64 = wants.iter().map(|want| want.file.size).sum();
     context.progress.add_total(bytes);
 
-    let synced = roots(context, &targets).await?;
+    let disks = writeback::open(context, &targets).await?;
     let local = local::look(context, &targets, wants).await?;
     context.progress.add_done(local.kept_bytes + local.reused_bytes);
     metrics::counter!("tabvault_agent_bytes_reused_total").increment(local.reused_bytes);
     require_space(context, &targets, &local.missing).await?;
 
-    fetch(&job, local.missing, &packs).await?;
-    finish(context, &targets, synced).await?;
+    let fetched = async {
+        let fetched = fetch(&job, local.missing, &packs).await;
+        job.writeback.end();
+        fetched
+    };
+    let (fetched, written) = tokio::join!(fetched, job.writeback.run(context, &disks));
+    let durable = match (written, fetched) {
+        (Ok(()), Ok(())) => finish(context, &targets, disks).await,
+        (Ok(()), Err(failure)) => return Err(failure),
+        (Err(lost), _) => Err(lost),
+    };
+    if durable.is_err() {
+        forget(context, &targets).await?;
+    }
+    durable?;
     Ok(TaskResult::Downloaded { bytes, reused_bytes: local.reused_bytes })
-}
-
-/// Watches every disk that is about to be written to.
-async fn roots(context: &TaskContext, targets: &Arc<Vec<Target>>) -> Result<Vec<SyncFs>> {
-    let (shared, targets) = (Arc::clone(&context.shared), Arc::clone(targets));
-    let opened = context.blocking(move || {
-        let roots: BTreeSet<usize> = targets.iter().map(|target| target.root).collect();
-        roots.into_iter().map(|root| SyncFs::open(shared.work.root(root)?)).collect()
-    });
-    opened.await
 }
 
 async fn require_space(context: &TaskContext, targets: &[Target], missing: &[Want]) -> Result<()> {
@@ -121,18 +135,22 @@ async fn fetch(job: &Job, missing: Vec<Want>, packs: &BTreeMap<String, ManifestP
 }
 
 /// Makes everything durable.
-async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, synced: Vec<SyncFs>) -> Result<()> {
+async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, disks: Disks) -> Result<()> {
+    let temporary = Arc::clone(targets);
+    let removed =
+        context.blocking(move || temporary.iter().try_for_each(|target| durable::remove_dir_all(&target.temporary)));
+    removed.await?;
+    context.waiting(move || disks.iter().try_for_each(SyncFs::begin)).await
+}
+
+/// Keeps nothing of what may be lost.
+async fn forget(context: &TaskContext, targets: &Arc<Vec<Target>>) -> Result<()> {
     let targets = Arc::clone(targets);
-    let finished = context.blocking(move || {
-        targets.iter().try_for_each(|target| durable::remove_dir_all(&target.temporary))?;
-        let outcome = synced.into_iter().try_for_each(SyncFs::sync);
-        if outcome.is_err() {
-            targets.iter().try_for_each(|target| durable::remove_dir_all(&target.dir))?;
-            targets.iter().try_for_each(|target| files::make_dir(&target.dir))?;
-        }
-        outcome
+    let forgotten = context.blocking(move || {
+        targets.iter().try_for_each(|target| durable::remove_dir_all(&target.dir))?;
+        targets.iter().try_for_each(|target| files::make_dir(&target.dir))
     });
-    finished.await
+    forgotten.await
 }
 
 /// What it means that `path` could not be read as it must be: damage and absence are final and named.

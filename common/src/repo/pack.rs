@@ -91,13 +91,27 @@ impl PackBuilder {
     /// For a pack that is full at `target` bytes of entries and never larger than `max` bytes in all.
     #[must_use]
     pub fn new(target: u64, max: u64) -> Self {
+        Self::reusing(Vec::new(), target, max)
+    }
+
+    /// Like [`PackBuilder::new`], in the memory of an earlier pack: that of a new one the kernel must first clear.
+    #[must_use]
+    pub fn reusing(mut bytes: Vec<u8>, target: u64, max: u64) -> Self {
         let max = max.min(layout::PACK_MAX);
         let target = target.min(max);
         // All that it usually takes: growing would copy it again and again. What is not used costs no memory.
         let room = target.saturating_add(layout::PACK_THRESHOLD).min(max);
-        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        bytes.clear();
+        bytes.reserve(usize::try_from(room).unwrap_or(0));
         bytes.extend_from_slice(MAGIC);
         Self { target, max, bytes, entries: Vec::new() }
+    }
+
+    /// Whether an entry of `stored_size` bytes has room in an empty pack of at most `max` bytes. One that has none is no
+    /// small file: it must become an object.
+    #[must_use]
+    pub fn could_take(max: u64, stored_size: u64) -> bool {
+        stored_size.saturating_add(MAGIC.len() as u64 + FOOTER + ENTRY_MAX) <= max.min(layout::PACK_MAX)
     }
 
     /// Whether nothing is in it.
@@ -118,8 +132,7 @@ impl PackBuilder {
         self.bytes.len() as u64
     }
 
-    /// Whether one more entry of `stored_size` bytes has room. An entry that has none in an empty pack is no small
-    /// file: it must become an object.
+    /// Whether one more entry of `stored_size` bytes has room.
     #[must_use]
     pub fn fits(&self, stored_size: u64) -> bool {
         let trailer = FOOTER + ENTRY_MAX * (self.entries.len() as u64 + 1);

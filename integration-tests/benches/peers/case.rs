@@ -15,7 +15,7 @@ pub(crate) const MEMORY: Bar = Bar::Never(256.0);
 pub(crate) const UNCHANGED_TIME: Bar = Bar::AtMost(0.05);
 /// See [`UNCHANGED_TIME`].
 pub(crate) const UNCHANGED_BYTES: Bar = Bar::Never(0.001);
-/// What most files may take of the time that fewest take, for the same bytes.
+/// What one more file may cost among very many, of what it costs among fewer, for the same bytes.
 pub(crate) const COST_OF_FILES: Bar = Bar::AtMost(1.5);
 
 /// A data set and where it goes to.

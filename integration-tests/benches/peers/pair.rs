@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tabvault_common::clock::SystemClock;
+use tabvault_common::durable::free_space;
 use tabvault_integration_tests::bench::data::DataSet;
 use tabvault_integration_tests::bench::measure::{Taken, shell, sync};
-use tabvault_integration_tests::bench::ours::Ours;
+use tabvault_integration_tests::bench::ours::{BACKED_UP, Ours, RESTORED};
 use tabvault_integration_tests::bench::proxy::{Proxy, Traffic};
 use tabvault_integration_tests::bench::resources::bytes_below;
 use tabvault_integration_tests::bench::rgw::{ACCESS_KEY, Rgw, SECRET_KEY};
@@ -23,6 +25,11 @@ use crate::peer::{Operation, Peer, Place};
 pub(crate) const OURS: &str = "tabvault";
 /// Bytes after which the gateway is started anew, so that its memory is never full.
 const FRESH_AFTER: u64 = 512 << 20;
+/// Bytes of earlier pairs that may lie about until they are removed.
+const LEFT_OVER: u64 = 8 << 30;
+/// For a minute ext4 passes over every inode that was freed, one by one, whenever a file is made: whoever makes the next
+/// files would be slowed down many times.
+const FORGOTTEN: Duration = Duration::from_secs(65);
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -54,6 +61,10 @@ pub(crate) struct Bench {
     runtime: Runtime,
     /// A gateway, and the bytes that it was sent.
     rgw: Option<(Rgw, u64)>,
+    /// Pairs so far.
+    pairs: usize,
+    /// What the disk had free before the first of the pairs that lie about.
+    free: u64,
 }
 
 /// The proxy to an S3 server, of one pair.
@@ -81,7 +92,24 @@ impl Bench {
     pub(crate) fn new(place: &Path) -> Self {
         std::fs::create_dir_all(place).expect("make the bench's directory");
         let place = place.canonicalize().expect("the directory's path");
-        Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None }
+        let mut bench = Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None, pairs: 0, free: 0 };
+        bench.clear();
+        bench
+    }
+
+    /// Removes what pairs have left, and lets the filesystem forget it.
+    fn clear(&mut self) {
+        let runs = self.place.join("run");
+        if runs.exists() {
+            std::fs::remove_dir_all(&runs).expect("remove what earlier pairs have left");
+            sync(&self.place);
+            std::thread::sleep(FORGOTTEN);
+        }
+        self.free = self.free_space();
+    }
+
+    fn free_space(&self) -> u64 {
+        free_space(&self.place).expect("the disk's free space").available
     }
 
     /// All pairs of a case.
@@ -98,8 +126,12 @@ impl Bench {
     /// One pair.
     pub(crate) fn pair(&mut self, case: &Case, asked: &Asked, peer: Peer, number: usize, runs: &mut Vec<Run>) {
         let set = DataSet::make(&self.place.join("data"), case.kind, asked.scale);
-        let dir = self.place.join("run");
-        empty(&dir);
+        if self.free.saturating_sub(self.free_space()) > LEFT_OVER {
+            self.clear();
+        }
+        let dir = self.place.join("run").join(self.pairs.to_string());
+        self.pairs += 1;
+        std::fs::create_dir_all(&dir).expect("make a directory");
         let way = case.storage.delay().map(|delay| {
             let upstream = self.fresh_rgw();
             let proxy = self.runtime.block_on(Proxy::start(upstream, delay, Arc::new(SystemClock)));
@@ -110,7 +142,7 @@ impl Bench {
         let mut pair = Pair::prepare(&dir, &set, peer, way, &name);
         let wanted = |operation: &Operation| peer.can(*operation) && asked.wants_operation(*operation);
         for (turn, operation) in Operation::ALL.into_iter().filter(wanted).enumerate() {
-            let table = pair.lead_up(operation, &set);
+            pair.lead_up(operation, &set);
             let mut turns = [OURS, peer.name()];
             turns.rotate_left((number + turn) % 2);
             let mut seconds = [0.0; 2];
@@ -130,8 +162,12 @@ impl Bench {
                     traffic,
                 });
             }
-            if let Some(table) = table {
-                assert_eq!(table, pair.ours.table(), "the table is not what it was");
+            if operation == Operation::Restore {
+                assert_eq!(
+                    pair.ours.table(RESTORED),
+                    pair.ours.table(BACKED_UP),
+                    "what came back is not what was there"
+                );
             }
             let ([mine, theirs], what, who) = (seconds, operation.name(), peer.name());
             println!("{} {number} {what}: {OURS} {mine:.2} s, {who} {theirs:.2} s", case.name());
@@ -139,8 +175,6 @@ impl Bench {
         if let (Some((_, sent)), Some(way)) = (&mut self.rgw, &pair.way) {
             *sent += way.proxy.traffic().sent;
         }
-        drop(pair);
-        empty(&dir);
     }
 
     /// Ends the gateway, for what needs none.
@@ -185,20 +219,11 @@ impl Pair {
         Self { dir: dir.to_owned(), ours, repository, peer, place, way, timestamp: None }
     }
 
-    /// Makes ready for the operation; before a restore, answers with what the table is.
-    fn lead_up(&self, operation: Operation, set: &DataSet) -> Option<(String, String)> {
-        match operation {
-            Operation::Backup | Operation::Unchanged => None,
-            Operation::Changed => {
-                copy(&set.changed.join("."), &self.place.source);
-                self.ours.load(&set.changed);
-                None
-            }
-            Operation::Restore => {
-                let table = self.ours.table();
-                self.ours.drop_table();
-                Some(table)
-            }
+    /// Makes ready for the operation.
+    fn lead_up(&self, operation: Operation, set: &DataSet) {
+        if operation == Operation::Changed {
+            copy(&set.changed.join("."), &self.place.source);
+            self.ours.load(&set.changed);
         }
     }
 
@@ -239,14 +264,6 @@ fn properties(endpoint: &str) -> Vec<String> {
         format!("s3.secret_key={SECRET_KEY}"),
         "use_path_style=true".to_owned(),
     ]
-}
-
-/// Makes a directory, or what is left of an earlier one, new.
-fn empty(dir: &Path) {
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).expect("remove what an earlier pair has left");
-    }
-    std::fs::create_dir_all(dir).expect("make a directory");
 }
 
 fn copy(from: &Path, to: &Path) {

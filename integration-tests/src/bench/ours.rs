@@ -10,6 +10,11 @@ use super::resources::{cpu_seconds, forget_peak, peak_memory};
 use crate::binary::client_ok;
 use crate::processes::Server;
 
+/// The database that is backed up.
+pub const BACKED_UP: &str = "bench";
+/// The database that it is restored into.
+pub const RESTORED: &str = "restored";
+
 /// A cluster with a repository `repo` and a table `bench.files`.
 #[derive(Debug)]
 pub struct Ours {
@@ -63,7 +68,8 @@ impl Ours {
         (taken, rows[0]["Timestamp"].as_str().expect("a timestamp").to_owned())
     }
 
-    /// Restores a snapshot of the whole database, from the command's start until the job is FINISHED.
+    /// Restores a snapshot of the whole database into [`RESTORED`], which is made for it, from the command's start until
+    /// the job is FINISHED.
     ///
     /// # Panics
     /// If the restore fails.
@@ -71,18 +77,8 @@ impl Ours {
     pub fn restore(&self, label: &str, timestamp: &str) -> Taken {
         let snapshot = format!("bench.{label}");
         let args = ["restore", &snapshot, "--from", "repo", "--timestamp", timestamp];
-        let properties = ["--property", "replication_num=1", "--wait"];
+        let properties = ["--into", RESTORED, "--property", "replication_num=1", "--wait"];
         self.measured(&[&args[..], &properties].concat()).0
-    }
-
-    /// Drops the table and waits until the agent has removed its files.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub fn drop_table(&self) {
-        client_ok(&self.url, &["drop", "bench.files"]);
-        self.wait_until("the dropped table's files are removed", || is_empty(&self.be_data.join("data")));
-        self.settle();
     }
 
     /// Waits until nothing of jobs is left to do on the agent.
@@ -94,13 +90,13 @@ impl Ours {
         self.wait_until("the agent has cleaned up", || work.iter().all(|directory| is_empty(directory)));
     }
 
-    /// Bytes and files of the table.
+    /// Bytes and files of the table in `database`.
     ///
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn table(&self) -> (String, String) {
-        let rows = self.show(&["tables", "bench"]);
+    pub fn table(&self, database: &str) -> (String, String) {
+        let rows = self.show(&["tables", database]);
         assert_eq!(rows.len(), 1, "{rows:?}");
         let cell = |name: &str| rows[0][name].as_str().expect("a cell").to_owned();
         (cell("DataSize"), cell("FileCount"))

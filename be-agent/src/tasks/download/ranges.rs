@@ -78,11 +78,11 @@ pub(super) async fn fetch(job: &Job, range: Range) -> Result<()> {
             let taken = context.blocking(move || taker.take(&stored));
             let next = pieces.next().map(Option::transpose);
             (taker, piece) = futures::try_join!(taken, next).map_err(named)?;
-            context.progress.add_done(taker.placed());
+            job.placed(taker.placed());
         }
     }
     let placed = context.blocking(move || taker.finish()).await.map_err(named)?;
-    context.progress.add_done(placed);
+    job.placed(placed);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ const TAKE: u64 = 1 << 20;
 pub(super) struct Built {
     filled: Filled,
     memory: Reservation,
+    queue: Arc<Queue>,
 }
 
 /// A pack and what is in it.
@@ -40,7 +41,7 @@ struct Filled {
 
 /// Whether a file of this many bytes travels in a pack.
 pub(super) fn takes(job: &Job, size: u64) -> bool {
-    size <= layout::PACK_THRESHOLD && builder(job).fits(size)
+    size <= layout::PACK_THRESHOLD && PackBuilder::could_take(job.task.max_pack, size)
 }
 
 /// Packs of the files at `places`, in no particular order.
@@ -64,20 +65,26 @@ async fn next(job: Job, queue: Arc<Queue>) -> Result<Option<Built>> {
     if left == 0 {
         return Ok(None);
     }
-    let bytes = left.min(target(&job)) + 4 * layout::PACK_THRESHOLD;
-    let memory = job.context.shared.memory.reserve(bytes).await?;
-    let context = job.context.clone();
-    let filled = context.blocking(move || fill(&job, &queue)).await?;
-    Ok(filled.map(|filled| Built { filled, memory }))
+    let (buffer, memory) = match queue.spare() {
+        Some(spare) => spare,
+        None => {
+            let bytes = left.min(target(&job)) + 4 * layout::PACK_THRESHOLD;
+            let memory = job.context.shared.memory.reserve(bytes).await?;
+            (queue.reserved(), memory)
+        }
+    };
+    let (context, files) = (job.context.clone(), Arc::clone(&queue));
+    let filled = context.blocking(move || fill(&job, &files, buffer)).await?;
+    Ok(filled.map(|filled| Built { filled, memory, queue }))
 }
 
 /// Stores a pack.
 pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
-    let Built { filled: Filled { pack, files }, memory } = built;
-    let _slot = job.context.permit(memory).await?;
+    let Built { filled: Filled { pack, files }, memory, queue } = built;
+    let slot = job.context.permit(memory).await?;
     let declaration = pack.declaration(job.context.key.job);
     let size = pack.bytes.len() as u64;
-    job.storage.put(&declaration.path, pack.bytes).await?;
+    job.storage.put(&declaration.path, pack.bytes.clone()).await?;
     metrics::counter!("tabvault_agent_bytes_uploaded_total").increment(size);
 
     let stored = files.iter().map(|(place, file)| {
@@ -88,12 +95,15 @@ pub(super) async fn send(job: Job, built: Built) -> Result<Transferred> {
     let journal = Arc::clone(&job.journal);
     job.context.blocking(move || journal.append(&line)).await?;
     job.context.progress.add_done(files.iter().map(|(_, file)| file.size).sum());
+    if let Ok(buffer) = pack.bytes.try_into_mut() {
+        queue.reuse(buffer.into(), slot.leave());
+    }
     Ok(Transferred { pack: Some(declaration), files })
 }
 
 /// Fills one pack with what comes next, if anything does. Blocks.
-fn fill(job: &Job, queue: &Queue) -> Result<Option<Filled>> {
-    let mut pack = builder(job);
+fn fill(job: &Job, queue: &Queue, buffer: Vec<u8>) -> Result<Option<Filled>> {
+    let mut pack = PackBuilder::reusing(buffer, target(job), job.task.max_pack);
     let mut encoder = BlockEncoder::new(job.task.compression);
     let mut reader = Reader::default();
     let mut entries: Vec<(usize, Sums, u64)> = Vec::new();
@@ -174,20 +184,27 @@ impl Reader {
     }
 }
 
-/// Files that are in no pack yet: places in the plan, the next one last.
+/// Files that are in no pack yet, and memory for those that will be.
 struct Queue(Mutex<Waiting>);
 
 struct Waiting {
+    /// Places in the plan, the next one last.
     places: Vec<usize>,
     /// Their plain bytes, and one for each file, so that empty ones count, too.
     weight: u64,
+    /// Threads that wait for memory.
+    waiting: usize,
+    /// Of packs that were stored. Empty as soon as no file waits: nobody would come for it.
+    spare: Vec<(Vec<u8>, Reservation)>,
+    /// The same for threads that wait: what they wait for has been given back.
+    given_back: Vec<Vec<u8>>,
 }
 
 impl Queue {
     fn new(job: &Job, mut places: Vec<usize>) -> Self {
         places.reverse();
         let weight = places.iter().map(|place| weight(job, *place)).sum();
-        Self(Mutex::new(Waiting { places, weight }))
+        Self(Mutex::new(Waiting { places, weight, waiting: 0, spare: Vec::new(), given_back: Vec::new() }))
     }
 
     /// Zero when nothing waits.
@@ -205,7 +222,35 @@ impl Queue {
             taken.push(place);
         }
         waiting.weight = waiting.weight.saturating_sub(bytes);
+        if waiting.places.is_empty() {
+            waiting.spare.clear();
+        }
         taken
+    }
+
+    /// Memory for a pack; if there is none, the caller waits for it and says so when it is [`Queue::reserved`].
+    fn spare(&self) -> Option<(Vec<u8>, Reservation)> {
+        let mut waiting = self.lock();
+        let spare = waiting.spare.pop();
+        waiting.waiting += usize::from(spare.is_none());
+        spare
+    }
+
+    fn reserved(&self) -> Vec<u8> {
+        let mut waiting = self.lock();
+        waiting.waiting -= 1;
+        waiting.given_back.pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of a pack that was stored, for the next one. Who waits for it waits with everybody else who uses
+    /// the budget: what it would keep from them is given back.
+    fn reuse(&self, buffer: Vec<u8>, memory: Reservation) {
+        let mut waiting = self.lock();
+        if waiting.given_back.len() < waiting.waiting {
+            waiting.given_back.push(buffer);
+        } else if waiting.waiting == 0 && !waiting.places.is_empty() {
+            waiting.spare.push((buffer, memory));
+        }
     }
 
     fn give_back(&self, job: &Job, places: &[usize]) {
@@ -221,10 +266,6 @@ impl Queue {
 
 fn weight(job: &Job, place: usize) -> u64 {
     job.plan.files[place].size + 1
-}
-
-fn builder(job: &Job) -> PackBuilder {
-    PackBuilder::new(target(job), job.task.max_pack)
 }
 
 /// Several packs must fit into the memory budget at once.

@@ -58,8 +58,7 @@ pub(super) async fn share(job: &Job, sent: &mut Sent) -> Result<()> {
         index = read(job, *parent, index).await?;
     }
     let candidates = missing.into_iter().filter(|place| index.has_size(job.plan.files[*place].size));
-    let digests = candidates.map(|place| digest(job, place));
-    let digests: Vec<(usize, Digest)> = stream::iter(digests).buffer_unordered(READS_AT_ONCE).try_collect().await?;
+    let digests = digests(job, candidates.collect()).await?;
     let local = |(place, digest)| {
         let file = &job.plan.files[place];
         Local { place, path: &file.path, size: file.size, digest }
@@ -102,17 +101,30 @@ async fn read(job: &Job, parent: ManifestRef, index: Index) -> Result<Index> {
     Ok(index)
 }
 
-/// The digest of the file at `place`, by the cache or by reading it.
-async fn digest(job: &Job, place: usize) -> Result<(usize, Digest)> {
-    let (plan, shared, stop) = (Arc::clone(&job.plan), Arc::clone(&job.context.shared), job.context.stop.clone());
-    let found = job.context.blocking(move || {
-        let file = &plan.files[place];
-        if let Some(digest) = file.id.and_then(|id| shared.digests.get(&id)) {
-            return Ok(digest);
+/// The digests of the files at `places`: what the cache knows in one go, what it does not by reading.
+async fn digests(job: &Job, places: Vec<usize>) -> Result<Vec<(usize, Digest)>> {
+    let (plan, shared) = (Arc::clone(&job.plan), Arc::clone(&job.context.shared));
+    let looked_up = job.context.blocking(move || {
+        let (mut known, mut unknown) = (Vec::with_capacity(places.len()), Vec::new());
+        for place in places {
+            match plan.files[place].id.and_then(|id| shared.digests.get(&id)) {
+                Some(digest) => known.push((place, digest)),
+                None => unknown.push(place),
+            }
         }
-        files::digest(&plan.local(file), &stop)
+        Ok((known, unknown))
     });
-    Ok((place, found.await?))
+    let (mut known, unknown) = looked_up.await?;
+    let read = stream::iter(unknown.into_iter().map(|place| digest(job, place))).buffer_unordered(READS_AT_ONCE);
+    known.extend(read.try_collect::<Vec<_>>().await?);
+    Ok(known)
+}
+
+/// The digest of the file at `place`, by reading it.
+async fn digest(job: &Job, place: usize) -> Result<(usize, Digest)> {
+    let (plan, stop) = (Arc::clone(&job.plan), job.context.stop.clone());
+    let read = job.context.blocking(move || files::digest(&plan.local(&plan.files[place]), &stop));
+    Ok((place, read.await?))
 }
 
 /// Remembers the digests of all files.
