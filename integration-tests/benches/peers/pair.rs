@@ -236,11 +236,15 @@ impl Pair {
         let taken = match operation {
             _ if contender != OURS => self.peer.run(operation, &self.place),
             Operation::Backup => {
-                let (taken, timestamp) = self.ours.backup("first", "full");
+                // tar's zstd runs at level 1.
+                let compression = if self.peer == Peer::Tar { "compression=fastest" } else { "compression=balanced" };
+                let (taken, timestamp) = self.ours.backup("first", &["type=full", compression]);
                 self.timestamp = Some(timestamp);
                 taken
             }
-            Operation::Unchanged | Operation::Changed => self.ours.backup(operation.name(), second).0,
+            Operation::Unchanged | Operation::Changed => {
+                self.ours.backup(operation.name(), &[&format!("type={second}")]).0
+            }
             Operation::Restore => self.ours.restore("first", self.timestamp.as_deref().expect("a first backup")),
         };
         let traffic = self.traffic().zip(traffic).map(|(now, then)| now.since(&then));

@@ -55,14 +55,16 @@ impl Ours {
         client_ok(&self.url, &["load", "bench.files", directory, "--replication-num", "1"]);
     }
 
-    /// Backs the database up, from the command's start until the job is FINISHED; what it took, and the timestamp.
+    /// Backs the database up with properties `NAME=VALUE`, from the command's start until the job is FINISHED; what it
+    /// took, and the timestamp.
     ///
     /// # Panics
     /// If the backup fails.
     #[must_use]
-    pub fn backup(&self, label: &str, kind: &str) -> (Taken, String) {
-        let (snapshot, kind) = (format!("bench.{label}"), format!("type={kind}"));
-        let args = ["backup", &snapshot, "--to", "repo", "--property", &kind, "--wait", "--output", "json"];
+    pub fn backup(&self, label: &str, properties: &[&str]) -> (Taken, String) {
+        let snapshot = format!("{BACKED_UP}.{label}");
+        let mut args = vec!["backup", &snapshot, "--to", "repo", "--wait", "--output", "json"];
+        args.extend(properties.iter().flat_map(|property| ["--property", property]));
         let (taken, said) = self.measured(&args);
         let rows: Vec<Value> = serde_json::from_str(&said).expect("a table in JSON");
         (taken, rows[0]["Timestamp"].as_str().expect("a timestamp").to_owned())
@@ -75,7 +77,7 @@ impl Ours {
     /// If the restore fails.
     #[must_use]
     pub fn restore(&self, label: &str, timestamp: &str) -> Taken {
-        let snapshot = format!("bench.{label}");
+        let snapshot = format!("{BACKED_UP}.{label}");
         let args = ["restore", &snapshot, "--from", "repo", "--timestamp", timestamp];
         let properties = ["--into", RESTORED, "--property", "replication_num=1", "--wait"];
         self.measured(&[&args[..], &properties].concat()).0
