@@ -29,6 +29,7 @@ use self::records::Records;
 use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo};
 use crate::store::SharedDb;
 
+mod block;
 mod ddl;
 mod decide;
 mod find;
@@ -45,6 +46,7 @@ mod retire;
 mod sets;
 mod show;
 mod target;
+mod unmade;
 mod validate;
 mod views;
 
