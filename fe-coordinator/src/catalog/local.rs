@@ -145,7 +145,8 @@ impl Catalog for LocalCatalog {
 
     async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
         let request = request.clone();
-        self.change(move |records| prepare::prepare(records, job, epoch, &request)).await
+        self.change(move |records| prepare::prepare(records, job, epoch, &request)).await?;
+        self.look(move |records| prepare::prepared(records, job)).await
     }
 
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {

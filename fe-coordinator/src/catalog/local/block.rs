@@ -98,3 +98,56 @@ pub(super) fn record(tablets: &[Tablet]) -> impl Serialize {
     }
     stored
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tabvault_common::task::TabletVersion;
+
+    use super::*;
+
+    fn tablets(set: Lineage) -> Vec<Tablet> {
+        let tablet = |position: u32| {
+            let id = TabletId(20_000_000 + 2 * u64::from(position));
+            let replica = Replica {
+                id: ReplicaId(id.0 + 1),
+                backend: BackendId(10_000 + u64::from(position)),
+                version: Version(1),
+                version_count: 1,
+                data_size: 0,
+                file_count: 0,
+            };
+            let (index, schema_hash, lineage) = (1, SchemaHash(3_000_000_000), lineage(set, id));
+            Tablet { id, index, position, schema_hash, lineage, reuse: None, replicas: vec![replica] }
+        };
+        (64..64 + 32).map(tablet).collect()
+    }
+
+    #[test]
+    fn a_block_is_read_as_it_was_written() {
+        let mut tablets = tablets(Lineage::random());
+        let old = TabletVersion { tablet: TabletId(7), version: Version(3), schema_hash: SchemaHash(1) };
+        tablets[5].reuse = Some((old, vec![BackendId(2)]));
+        tablets[6].replicas.clear();
+        let stored = serde_json::to_vec(&record(&tablets)).unwrap();
+        let Block(read) = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{tablets:?}"));
+        let placed: Placed = serde_json::from_slice(&stored).unwrap();
+        let backends = tablets.iter().flat_map(|tablet| &tablet.replicas).map(|replica| replica.backend);
+        assert_eq!(placed.backends().collect::<Vec<_>>(), backends.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn tablets_of_a_set_have_histories_of_their_own() {
+        let set = Lineage::random();
+        let lineages: std::collections::BTreeSet<_> = tablets(set).iter().map(|tablet| tablet.lineage).collect();
+        assert_eq!(lineages.len(), 32);
+        assert!(tablets(set).iter().all(|tablet| lineage(tablet.lineage, tablet.id) == set));
+    }
+
+    #[test]
+    fn an_empty_tablet_takes_less_than_fifty_bytes() {
+        let stored = serde_json::to_vec(&record(&tablets(Lineage::random()))).unwrap();
+        assert!(stored.len() < 50 * 32, "{} bytes for 32 tablets", stored.len());
+    }
+}

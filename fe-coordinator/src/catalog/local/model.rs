@@ -154,7 +154,8 @@ impl Tablet {
             position: self.position,
             schema_hash: self.schema_hash,
             lineage: self.lineage,
-            backends: self.replicas.into_iter().map(|replica| replica.backend).collect(),
+            // Anew: in the room that the replicas had, the backends of all tablets together would take a lot.
+            backends: self.replicas.iter().map(|replica| replica.backend).collect(),
             reuse: self.reuse,
         }
     }

@@ -134,3 +134,62 @@ pub(super) fn forget(records: &mut Records, backend: BackendId, set: u64) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use tabvault_common::clock::{ManualClock, Time};
+    use tabvault_common::request::CreateTableRequest;
+
+    use super::super::LocalCatalog;
+    use super::*;
+    use crate::catalog::conformance::{partition, table};
+    use crate::catalog::{BackendRoom, Catalog};
+    use crate::store::SharedDb;
+
+    fn stored(catalog: &LocalCatalog, prefix: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let records = catalog.tree.scan_prefix(prefix);
+        records.map(|record| record.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+    }
+
+    async fn versions(catalog: &LocalCatalog) -> Vec<(u64, u64)> {
+        let views = catalog.show_tablets("d", "t", None, None, usize::MAX).await.unwrap();
+        views.iter().map(|view| (view.backend.0, view.version.0)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_made_is_written_down_without_writing_blocks_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        let catalog = LocalCatalog::open(&db, Arc::new(ManualClock::new(Time(7)))).unwrap();
+        catalog.create_database("d", false).await.unwrap();
+        let room = |n| BackendRoom { backend: BackendId(n), host: format!("host{n}"), available_bytes: 1 << 40 };
+        let mut one = partition("p", 0, 1);
+        (one.buckets, one.replication_num) = (300, 2);
+        let partitions = vec![one];
+        let request =
+            CreateTableRequest { database: "d".to_owned(), table: table("t"), partitions, if_not_exists: false };
+        catalog.create_table(&request, &[room(1), room(2)]).await.unwrap();
+        let blocks = stored(&catalog, "tablet/");
+        // Two indexes of 300 tablets each, in pieces of 128.
+        assert_eq!(stored(&catalog, &keys::unmade_on(BackendId(1))).len(), 6);
+        assert!(versions(&catalog).await.iter().all(|(_, version)| *version == 0));
+
+        let mut first: Vec<TabletId> =
+            catalog.unmade_tablets(BackendId(1), 200).await.unwrap().iter().map(|tablet| tablet.tablet).collect();
+        catalog.made(BackendId(1), &first).await.unwrap();
+        let shown = versions(&catalog).await;
+        assert_eq!(shown.iter().filter(|(backend, version)| (*backend, *version) == (1, 1)).count(), 200);
+        assert_eq!(shown.iter().map(|(_, version)| version).sum::<u64>(), 200);
+        let rest = catalog.unmade_tablets(BackendId(1), usize::MAX).await.unwrap();
+        assert_eq!(rest.len(), 400);
+        first.extend(rest.iter().map(|tablet| tablet.tablet));
+        // A late second answer to what was made before is of no consequence.
+        catalog.made(BackendId(1), &first).await.unwrap();
+        assert!(versions(&catalog).await.iter().all(|(backend, version)| (*backend == 1) == (*version == 1)));
+        assert!(stored(&catalog, &keys::unmade_on(BackendId(1))).is_empty());
+        assert_eq!(stored(&catalog, "tablet/"), blocks);
+    }
+}
