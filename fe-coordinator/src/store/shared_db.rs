@@ -185,7 +185,7 @@ impl SharedDb {
         let _thread = self.inner.threads.acquire().await;
         blocking(move || {
             let answer = work();
-            let_go_of_garbage();
+            let_go_of_garbage(0);
             answer
         })
         .await
@@ -207,7 +207,7 @@ impl SharedDb {
                 tokio::task::spawn_blocking(move || {
                     let flushed = Arc::clone(&inner.flushed);
                     inner.flush_what_changed();
-                    let_go_of_garbage();
+                    let_go_of_garbage(0);
                     // Let go first: who has heard of it may close the database.
                     drop(inner);
                     flushed.notify_waiters();
@@ -301,9 +301,13 @@ pub(crate) fn failure(what: impl fmt::Display, error: sled::Error) -> Failure {
 }
 
 /// sled leaves what it has replaced with the thread that replaced it, until enough has come together there: buffers of
-/// [`SEGMENT`] bytes among it. This hands it over to be freed as soon as no thread can be reading it.
-fn let_go_of_garbage() {
-    crossbeam_epoch::pin().flush();
+/// [`SEGMENT`] bytes among it. This hands it over, and frees as much as a change of so many records leaves and no thread
+/// can be reading any more.
+pub(crate) fn let_go_of_garbage(records: usize) {
+    // Each round frees up to 512 pieces; a record leaves a few.
+    for _ in 0..=records / 128 {
+        crossbeam_epoch::pin().flush();
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

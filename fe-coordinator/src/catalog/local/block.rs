@@ -9,8 +9,13 @@ use uuid::Uuid;
 
 use super::model::{Replica, Reuse, Tablet};
 
-/// Tablets per record. Even with dozens of replicas each, a block stays below the largest record.
-pub(super) const BLOCK: usize = 32;
+/// Replicas in a record, some 50 bytes each.
+const REPLICAS: usize = 128;
+
+/// Tablets per record, each with so many replicas.
+pub(super) fn tablets(replication_num: u32) -> usize {
+    (REPLICAS / replication_num.max(1) as usize).max(1)
+}
 
 /// Tablets of one index of a set, in the order of their buckets, of which none is left out.
 #[derive(Debug, Deserialize)]
@@ -106,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn tablets(set: Lineage) -> Vec<Tablet> {
+    fn samples(set: Lineage) -> Vec<Tablet> {
         let tablet = |position: u32| {
             let id = TabletId(20_000_000 + 2 * u64::from(position));
             let replica = Replica {
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_block_is_read_as_it_was_written() {
-        let mut tablets = tablets(Lineage::random());
+        let mut tablets = samples(Lineage::random());
         let old = TabletVersion { tablet: TabletId(7), version: Version(3), schema_hash: SchemaHash(1) };
         tablets[5].reuse = Some((old, vec![BackendId(2)]));
         tablets[6].replicas.clear();
@@ -140,14 +145,14 @@ mod tests {
     #[test]
     fn tablets_of_a_set_have_histories_of_their_own() {
         let set = Lineage::random();
-        let lineages: std::collections::BTreeSet<_> = tablets(set).iter().map(|tablet| tablet.lineage).collect();
+        let lineages: std::collections::BTreeSet<_> = samples(set).iter().map(|tablet| tablet.lineage).collect();
         assert_eq!(lineages.len(), 32);
-        assert!(tablets(set).iter().all(|tablet| lineage(tablet.lineage, tablet.id) == set));
+        assert!(samples(set).iter().all(|tablet| lineage(tablet.lineage, tablet.id) == set));
     }
 
     #[test]
     fn an_empty_tablet_takes_less_than_fifty_bytes() {
-        let stored = serde_json::to_vec(&record(&tablets(Lineage::random()))).unwrap();
+        let stored = serde_json::to_vec(&record(&samples(Lineage::random()))).unwrap();
         assert!(stored.len() < 50 * 32, "{} bytes for 32 tablets", stored.len());
     }
 }

@@ -10,7 +10,7 @@ use super::records::Records;
 use super::{LocalCatalog, Result, keys, sets, unmade};
 
 /// Blocks of sets that were given up which one change turns into garbage.
-const BLOCKS_PER_CHANGE: usize = 64;
+const BLOCKS_PER_CHANGE: usize = 16;
 
 impl LocalCatalog {
     /// Up to `limit` tablets that a backend has still to make, because their partition is new. They are asked for again

@@ -20,7 +20,7 @@ use super::{LocalCatalog, Result, keys, sets, unmade};
 use crate::catalog::Retired;
 
 /// Blocks that one change rewrites.
-const BLOCKS_PER_CHANGE: usize = 256;
+const BLOCKS_PER_CHANGE: usize = 64;
 
 /// Tables that are named.
 const NAMED: usize = 20;

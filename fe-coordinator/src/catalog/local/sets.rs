@@ -1,6 +1,6 @@
 //! Sets of tablets: what a partition shows, or what a restore hides until publish.
 //!
-//! A set's tablets are kept in blocks of up to [`BLOCK`], so that a change of many costs few records. A set that nobody
+//! A set's tablets are kept in blocks ([`super::block`]), so that a change of many costs few records. A set that nobody
 //! wants any more is only marked; [`super::queues`] turns it into garbage block by block, so that the step which gives
 //! it up stays small.
 
@@ -10,7 +10,7 @@ use tabvault_common::ids::{BackendId, Lineage, ReplicaId, SchemaHash, TabletId, 
 use tabvault_common::schema::{PartitionDef, TableDef};
 use tabvault_common::task::TabletVersion;
 
-use super::block::{self, BLOCK, Block, Placed};
+use super::block::{self, Block, Placed};
 use super::model::{Partition, Replica, Reuse, Tablet};
 use super::records::Records;
 use super::{Result, keys, place, unmade};
@@ -63,7 +63,7 @@ pub(super) fn make(
             whole = TabletSize { files: whole.files + size.files, bytes: whole.bytes + size.bytes };
             tablets.push(Tablet { reuse: reuse.cloned(), ..tablet });
         }
-        for (at, tablets) in (0_u32..).zip(tablets.chunks(BLOCK)) {
+        for (at, tablets) in (0_u32..).zip(tablets.chunks(block::tablets(partition.replication_num))) {
             put_block(records, &keys::block(number, index, at), tablets)?;
         }
         if matches!(purpose, Purpose::Empty) {
