@@ -92,7 +92,7 @@ impl Asks {
             Ask::WriteInfo => {
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let info = job.info(self.epoch, self.clock.now())?;
-                Ok(Answer::Info(repository.write_info(&info).await?))
+                Ok(Answer::Info(repository.write_info(info).await?))
             }
             Ask::WriteTombstone => {
                 let repository = self.repositories.open(&job.head.repository).await?;
@@ -116,11 +116,12 @@ impl Asks {
             }
             Ask::Prepare => {
                 let Some(plan) = &job.plan else { return Err(foreign(ask)) };
+                // Before the snapshot is read again, so that not all is in memory at a time.
+                let prepared = self.catalog.prepare(job.head.uuid, self.epoch, &plan.restore.prepare).await?;
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let info = repository.read_info(&job.head.label, plan.timestamp.as_str()).await?;
                 let meta = repository.read_meta(&info).await?;
-                let prepared = self.catalog.prepare(job.head.uuid, self.epoch, &plan.restore.prepare).await?;
-                Ok(Answer::Prepared(restore::plan::rows(&plan.restore, &info, &meta, &prepared)?))
+                Ok(Answer::Prepared(restore::plan::rows(&plan.restore, &info, &meta, prepared)?))
             }
             Ask::Publish => Ok(Answer::Decided(self.catalog.publish(job.head.uuid, self.epoch).await?)),
             Ask::Discard => Ok(Answer::Decided(self.catalog.discard(job.head.uuid, self.epoch).await?)),
@@ -260,11 +261,9 @@ fn snapshot(job: &Arc<Job>, ask: Ask) -> Arc<Job> {
             small.plan.clone_from(&job.plan);
             Arc::new(Job::Backup(Box::new(small)))
         }
-        Job::Restore(job) => {
-            let mut small = RestoreJob::new(job.head.clone());
-            small.plan.clone_from(&job.plan);
-            Arc::new(Job::Restore(Box::new(small)))
-        }
+        // It has no rows yet: should something happen to it meanwhile, that costs what a copy would.
+        Job::Restore(_) if matches!(ask, Ask::ReadSnapshot | Ask::Prepare) => Arc::clone(job),
+        Job::Restore(job) => Arc::new(Job::Restore(Box::new(RestoreJob::new(job.head.clone())))),
     }
 }
 

@@ -271,7 +271,7 @@ pub struct Tombstone {
 }
 
 /// What lies at an info's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "it is decoded and taken apart at once, never kept in numbers")]
 pub enum SnapshotObject {
@@ -279,6 +279,18 @@ pub enum SnapshotObject {
     Snapshot(Info),
     /// None any more, and never again.
     Tombstone(Tombstone),
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    kind: ObjectKind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ObjectKind {
+    Snapshot,
+    Tombstone,
 }
 
 impl SnapshotObject {
@@ -295,7 +307,12 @@ impl SnapshotObject {
     /// # Errors
     /// As of [`sealed::open`]; also [`crate::failure::Kind::Corrupt`] if it is the info of another name.
     pub fn decode(path: &str, bytes: &[u8]) -> Result<Self, Failure> {
-        let object: Self = sealed::open(path, bytes, layout::MAX_INFO_SIZE)?;
+        // Not as one tagged value: of that serde keeps all fields first, ten times as large as they are then.
+        let object = match sealed::open::<Tag>(path, bytes, layout::MAX_INFO_SIZE)?.kind {
+            ObjectKind::Snapshot => serde_json::from_slice(bytes).map(Self::Snapshot),
+            ObjectKind::Tombstone => serde_json::from_slice(bytes).map(Self::Tombstone),
+        };
+        let object = object.map_err(|error| corrupt(path, error))?;
         if let (Self::Snapshot(info), Some(name)) = (&object, layout::parse_info(path))
             && (&info.label, &info.timestamp) != (&name.0, &name.1)
         {

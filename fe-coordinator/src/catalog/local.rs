@@ -29,6 +29,7 @@ use self::records::Records;
 use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo};
 use crate::store::SharedDb;
 
+mod block;
 mod ddl;
 mod decide;
 mod find;
@@ -45,6 +46,7 @@ mod retire;
 mod sets;
 mod show;
 mod target;
+mod unmade;
 mod validate;
 mod views;
 
@@ -143,7 +145,8 @@ impl Catalog for LocalCatalog {
 
     async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
         let request = request.clone();
-        self.change(move |records| prepare::prepare(records, job, epoch, &request)).await
+        self.change(move |records| prepare::prepare(records, job, epoch, &request)).await?;
+        self.look(move |records| prepare::prepared(records, job)).await
     }
 
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {

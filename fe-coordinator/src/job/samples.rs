@@ -359,5 +359,5 @@ pub(crate) fn mapped() -> restore::Plan {
 
 pub(crate) fn restore_rows(content: Content) -> Vec<restore::Row> {
     let (info, meta) = snapshot(content);
-    restore::plan::rows(&restore_plan(Version(7)), &info, &meta, &prepared()).unwrap()
+    restore::plan::rows(&restore_plan(Version(7)), &info, &meta, prepared()).unwrap()
 }

@@ -33,12 +33,15 @@ use super::Result;
 
 /// Largest record in bytes. A leaf of sled's tree has up to about 20 records and must stay below a quarter of
 /// [`SEGMENT`].
-pub(crate) const MAX_RECORD: usize = 192 * 1024;
+pub(crate) const MAX_RECORD: usize = 96 * 1024;
 
-const SEGMENT: usize = 16 * 1024 * 1024;
+/// A power of two. sled writes from buffers of this size and has several of them at a time.
+const SEGMENT: usize = 8 * 1024 * 1024;
 
-/// What sled may keep in memory of what is on disk.
-const CACHE: u64 = 64 * 1024 * 1024;
+/// What sled may keep in memory of what is on disk, in bytes as they are stored; in memory it is about twice that. sled
+/// counts a page when 64 accesses have come together in one of 256 groups of pages: up to 16,384 pages more than this are
+/// kept, so that small records are what bounds its memory.
+const CACHE: u64 = 32 * 1024 * 1024;
 
 /// Changes and looks that run at the same time; whoever waits for a flush holds no thread.
 const THREADS: usize = 4;
@@ -102,12 +105,11 @@ impl SharedDb {
             .open(&path)
             .map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
         wait_until_closed(&file, &path)?;
-        let db = sled::Config::new()
-            .path(dir)
-            .segment_size(SEGMENT)
-            .cache_capacity(CACHE)
-            .open()
-            .map_err(|error| failure(format_args!("open the database in {}", dir.display()), error))?;
+        let db = sled::Config::new().path(dir).segment_size(SEGMENT).cache_capacity(CACHE).open();
+        let db = db.map_err(|error| match error {
+            sled::Error::Unsupported(_) => other_layout(dir),
+            error => failure(format_args!("open the database in {}", dir.display()), error),
+        })?;
         let shared = Self {
             inner: Arc::new(Inner {
                 db,
@@ -181,7 +183,12 @@ impl SharedDb {
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         // It is never closed.
         let _thread = self.inner.threads.acquire().await;
-        blocking(work).await
+        blocking(move || {
+            let answer = work();
+            let_go_of_garbage(0);
+            answer
+        })
+        .await
     }
 
     /// Returns when the changes up to `number` are durable: flushed for this caller or for another.
@@ -200,6 +207,7 @@ impl SharedDb {
                 tokio::task::spawn_blocking(move || {
                     let flushed = Arc::clone(&inner.flushed);
                     inner.flush_what_changed();
+                    let_go_of_garbage(0);
                     // Let go first: who has heard of it may close the database.
                     drop(inner);
                     flushed.notify_waiters();
@@ -271,6 +279,15 @@ fn wait_until_closed(file: &File, path: &Path) -> Result<()> {
     Err(Failure::transient(Kind::Busy, message))
 }
 
+fn other_layout(dir: &Path) -> Failure {
+    let message = format!(
+        "open the database in {}: another build of this program wrote it in another layout, use that build; to change over, \
+         back the tables up with it and restore them into a new cluster",
+        dir.display()
+    );
+    Failure::fatal(Kind::Unsupported, message)
+}
+
 /// What an error of sled means, met while doing `what`.
 pub(crate) fn failure(what: impl fmt::Display, error: sled::Error) -> Failure {
     match error {
@@ -280,6 +297,16 @@ pub(crate) fn failure(what: impl fmt::Display, error: sled::Error) -> Failure {
         }
         sled::Error::Corruption { .. } => Failure::fatal(Kind::Corrupt, format!("{what}: {error}")),
         error => Failure::fatal(Kind::Internal, format!("{what}: {error}")),
+    }
+}
+
+/// sled leaves what it has replaced with the thread that replaced it, until enough has come together there: buffers of
+/// [`SEGMENT`] bytes among it. This hands it over, and frees as much as a change of so many records leaves and no thread
+/// can be reading any more.
+pub(crate) fn let_go_of_garbage(records: usize) {
+    // Each round frees up to 512 pieces; a record leaves a few.
+    for _ in 0..=records / 128 {
+        crossbeam_epoch::pin().flush();
     }
 }
 
@@ -336,6 +363,15 @@ mod tests {
         assert!(db.write(move || Ok(write.insert(b"k", b"v").is_ok())).await.is_err());
         assert!(tree.get(b"k").unwrap().is_none());
         assert!(db.read(|| Ok(())).await.is_err());
+    }
+
+    #[test]
+    fn a_database_in_another_layout_is_refused_with_the_way_over() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(sled::Config::new().path(dir.path()).segment_size(SEGMENT * 2).open().unwrap());
+        let refused = SharedDb::open(dir.path()).unwrap_err();
+        assert_eq!(refused.kind, Kind::Unsupported);
+        assert!(refused.message.contains("restore them into a new cluster"), "{refused}");
     }
 
     #[tokio::test]

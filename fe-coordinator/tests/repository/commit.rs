@@ -24,12 +24,12 @@ async fn without_conditional_writes() -> Opened {
 async fn an_info_is_written_once_whoever_repeats_it() {
     for opened in [opened().await, without_conditional_writes().await] {
         let snapshot = Snapshot::new("l", AT);
-        assert_eq!(opened.repository.write_info(&snapshot.info).await, Ok(InfoWrite::Written));
+        assert_eq!(opened.repository.write_info(snapshot.info.clone()).await, Ok(InfoWrite::Written));
         let first = opened.storage.get(&snapshot.info.path(), 1 << 20).await.unwrap();
         // A later leader writes other times; the snapshot stays as it was.
         let mut again = snapshot.info.clone();
         again.job.epoch = Epoch(2);
-        assert_eq!(opened.repository.write_info(&again).await, Ok(InfoWrite::OursAlready));
+        assert_eq!(opened.repository.write_info(again.clone()).await, Ok(InfoWrite::OursAlready));
         assert_eq!(opened.storage.get(&snapshot.info.path(), 1 << 20).await.unwrap(), first);
     }
 }
@@ -42,8 +42,8 @@ async fn of_two_writers_of_one_info_one_is_told_to_take_another_timestamp() {
             let (one, other) = (Snapshot::new("l", &at), Snapshot::new("l", &at));
             let (first, second) = (opened.repository.clone(), opened.repository.clone());
             let (a, b) = (one.info.clone(), other.info.clone());
-            let a = tokio::spawn(async move { first.write_info(&a).await });
-            let b = tokio::spawn(async move { second.write_info(&b).await });
+            let a = tokio::spawn(async move { first.write_info(a).await });
+            let b = tokio::spawn(async move { second.write_info(b).await });
             let answers = (a.await.unwrap().unwrap(), b.await.unwrap().unwrap());
             let standing = opened.repository.read_info(&label("l"), &at).await.unwrap();
             let expected = if standing.job.uuid == one.info.job.uuid {
@@ -65,7 +65,7 @@ async fn of_a_commit_and_a_cancel_exactly_one_wins_and_both_say_so() {
             let snapshot = Snapshot::new("l", &format!("2025-07-31-14-02-01-{round:03}"));
             let (first, second) = (opened.repository.clone(), opened.repository.clone());
             let (a, b) = (snapshot.info.clone(), snapshot.info.clone());
-            let commit = tokio::spawn(async move { first.write_info(&a).await.unwrap() });
+            let commit = tokio::spawn(async move { first.write_info(a).await.unwrap() });
             let cancel = tokio::spawn(async move {
                 second.write_tombstone(&b.label, &b.timestamp, b.job.uuid, "cancelled").await.unwrap()
             });
@@ -90,9 +90,9 @@ async fn a_cancelled_job_publishes_nothing_and_a_published_one_is_not_cancelled(
         let cancel = async |job| repository.write_tombstone(&label("l"), &at, job, "cancelled by root").await;
         assert_eq!(cancel(job).await, Ok(TombstoneWrite::Written));
         assert_eq!(cancel(job).await, Ok(TombstoneWrite::Written));
-        assert_eq!(repository.write_info(&snapshot.info).await, Ok(InfoWrite::Tombstoned));
+        assert_eq!(repository.write_info(snapshot.info.clone()).await, Ok(InfoWrite::Tombstoned));
         assert_eq!(cancel(JobUuid::random()).await, Ok(TombstoneWrite::TakenByOther));
-        assert_eq!(repository.write_info(&Snapshot::new("l", AT).info).await, Ok(InfoWrite::TakenByOther));
+        assert_eq!(repository.write_info(Snapshot::new("l", AT).info).await, Ok(InfoWrite::TakenByOther));
 
         let published = Snapshot::new("m", AT);
         published.publish(repository).await;
@@ -107,7 +107,7 @@ async fn a_lost_answer_is_found_out_by_looking() {
     let opened = opened().await;
     let snapshot = Snapshot::new("l", AT);
     opened.faults.rule(Rule::next(Op::Create, "__ss_", Act::Unheard));
-    assert_eq!(opened.repository.write_info(&snapshot.info).await, Ok(InfoWrite::OursAlready));
+    assert_eq!(opened.repository.write_info(snapshot.info.clone()).await, Ok(InfoWrite::OursAlready));
 
     opened.faults.rule(Rule::next(Op::Create, "__ss_", Act::Unheard));
     let (at, job) = (timestamp("2025-07-31-14-02-02-000"), JobUuid::random());
@@ -123,16 +123,16 @@ async fn an_outcome_that_cannot_be_found_out_is_passed_on_as_unknown() {
     opened.faults.rule(Rule::next(Op::Create, "__ss_", Act::Unheard));
     let forbidden = Failure::fatal(Kind::PermissionDenied, "forbidden");
     opened.faults.rule(Rule::next(Op::Get, "__ss_", Act::Refuse(forbidden)));
-    let failure = opened.repository.write_info(&snapshot.info).await.unwrap_err();
+    let failure = opened.repository.write_info(snapshot.info.clone()).await.unwrap_err();
     assert_eq!((failure.kind, failure.retry), (Kind::PermissionDenied, Retry::OutcomeUnknown));
-    assert_eq!(opened.repository.write_info(&snapshot.info).await, Ok(InfoWrite::OursAlready));
+    assert_eq!(opened.repository.write_info(snapshot.info.clone()).await, Ok(InfoWrite::OursAlready));
 
     // It did not arrive yet: it may.
     let late = Snapshot::new("m", AT);
     opened.faults.rule(Rule::next(Op::Create, "__ss_", Act::Refuse(unknown())));
-    let failure = opened.repository.write_info(&late.info).await.unwrap_err();
+    let failure = opened.repository.write_info(late.info.clone()).await.unwrap_err();
     assert_eq!(failure.retry, Retry::OutcomeUnknown);
-    assert_eq!(opened.repository.write_info(&late.info).await, Ok(InfoWrite::Written));
+    assert_eq!(opened.repository.write_info(late.info.clone()).await, Ok(InfoWrite::Written));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn what_surely_did_not_happen_is_passed_on_as_it_is() {
     let snapshot = Snapshot::new("l", AT);
     let refused = Failure::transient(Kind::RateLimited, "slow down");
     opened.faults.rule(Rule::next(Op::Create, "__ss_", Act::Refuse(refused)));
-    let failure = opened.repository.write_info(&snapshot.info).await.unwrap_err();
+    let failure = opened.repository.write_info(snapshot.info.clone()).await.unwrap_err();
     assert_eq!((failure.kind, failure.retry), (Kind::RateLimited, Retry::Safe));
     assert!(failure.message.starts_with("publish a snapshot in repository r: "), "{failure}");
 }
@@ -151,7 +151,7 @@ async fn a_damaged_object_has_the_name_and_another_is_taken() {
     let opened = opened().await;
     let snapshot = Snapshot::new("l", AT);
     opened.storage.put(&snapshot.info.path(), Bytes::from_static(b"torn")).await.unwrap();
-    assert_eq!(opened.repository.write_info(&snapshot.info).await, Ok(InfoWrite::TakenByOther));
+    assert_eq!(opened.repository.write_info(snapshot.info.clone()).await, Ok(InfoWrite::TakenByOther));
     let (at, job) = (timestamp(AT), snapshot.info.job.uuid);
     let cancelled = opened.repository.write_tombstone(&label("l"), &at, job, "cancelled").await;
     assert_eq!(cancelled, Ok(TombstoneWrite::TakenByOther));
@@ -163,7 +163,7 @@ async fn what_a_newer_program_wrote_is_not_judged() {
     let snapshot = Snapshot::new("l", AT);
     let newer = sealed::seal("x", &serde_json::json!({ "format_version": 99, "kind": "snapshot" })).unwrap();
     opened.storage.put(&snapshot.info.path(), newer).await.unwrap();
-    let failure = opened.repository.write_info(&snapshot.info).await.unwrap_err();
+    let failure = opened.repository.write_info(snapshot.info.clone()).await.unwrap_err();
     assert_eq!(failure.kind, Kind::Unsupported);
 }
 
@@ -181,7 +181,7 @@ async fn nothing_is_written_to_a_read_only_repository() {
         repository.write_intent(&intent(job, "l")).await.unwrap_err(),
         repository.remove_intent(job).await.unwrap_err(),
         repository.put_by_digest(job, Bytes::from_static(b"x")).await.map(|_| ()).unwrap_err(),
-        repository.write_info(&snapshot.info).await.map(|_| ()).unwrap_err(),
+        repository.write_info(snapshot.info.clone()).await.map(|_| ()).unwrap_err(),
         repository.write_tombstone(&label("l"), &timestamp(AT), job, "x").await.map(|_| ()).unwrap_err(),
     ];
     for refusal in refusals {

@@ -50,7 +50,7 @@ async fn many_snapshots_are_all_listed() {
     let opened = opened().await;
     for n in 0..60 {
         let snapshot = Snapshot::new(&format!("l{}", n % 20), &format!("2025-07-31-14-02-01-{n:03}"));
-        opened.repository.write_info(&snapshot.info).await.unwrap();
+        opened.repository.write_info(snapshot.info.clone()).await.unwrap();
     }
     let listed = opened.repository.list_snapshots(None).await.unwrap();
     assert_eq!(listed.len(), 60);

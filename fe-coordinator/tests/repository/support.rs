@@ -232,7 +232,7 @@ impl Snapshot {
     pub(crate) async fn publish(&self, repository: &Repository) {
         let stored = repository.put_by_digest(self.info.job.uuid, self.meta.bytes.clone()).await.unwrap();
         assert_eq!(stored, self.info.meta);
-        let written = repository.write_info(&self.info).await.unwrap();
+        let written = repository.write_info(self.info.clone()).await.unwrap();
         assert_eq!(written, tabvault_fe_coordinator::repository::InfoWrite::Written);
     }
 }

@@ -72,14 +72,14 @@ pub(super) fn dropped(set: u64) -> String {
     format!("{DROPPED}{set:016x}")
 }
 
-/// The blocks in which a backend has still to make tablets, followed by their names.
+/// The tablets that a backend has still to make, followed by their set and the number of the first of a piece.
 pub(super) fn unmade_on(backend: BackendId) -> String {
     format!("unmade/{:016x}/", backend.0)
 }
 
-/// A block in which a backend has still to make tablets.
-pub(super) fn unmade(backend: BackendId, block: &str) -> String {
-    format!("{}{block}", unmade_on(backend))
+/// The tablets of a set that a backend has still to make, followed by the number of the first of a piece.
+pub(super) fn unmade_of(backend: BackendId, set: u64) -> String {
+    format!("{}{}", unmade_on(backend), blocks(set))
 }
 
 /// The tablets on a backend that nothing refers to, followed by their numbers.

@@ -15,7 +15,7 @@
 //! # Cancellation
 //! A commit whose answer was not awaited may have happened; [`LocalCatalog::table`] tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
@@ -24,7 +24,7 @@ use tabvault_common::schema::Partitioning;
 
 use super::model::{Partition, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, find, keys, labels, locked, sets, show};
+use super::{LocalCatalog, Result, find, keys, labels, locked, sets, show, unmade};
 use crate::catalog::{TableState, TabletInfo};
 
 /// Most loads that run at the same time.
@@ -238,7 +238,9 @@ fn commit(
         return Err(refused("a restore or a new rollup replaced its partition meanwhile, load again"));
     }
     let mut loaded: BTreeMap<TabletId, BTreeMap<BackendId, LoadedReplica>> = BTreeMap::new();
+    let mut made: BTreeMap<BackendId, BTreeSet<TabletId>> = BTreeMap::new();
     for replica in replicas {
+        made.entry(replica.backend).or_default().insert(replica.tablet);
         loaded.entry(replica.tablet).or_default().insert(replica.backend, *replica);
     }
     (partition.data_size, partition.file_count) = (0, 0);
@@ -249,8 +251,11 @@ fn commit(
             partition.data_size += largest.bytes;
             partition.file_count += largest.files;
         }
-        // What the load has made, should nobody have done so before, is not waited for any more.
-        sets::update(records, &block, &tablets)?;
+        sets::put_block(records, &block, &tablets)?;
+    }
+    // What the load has made, should nobody have done so before, is not waited for any more.
+    for (backend, tablets) in made {
+        unmade::finish(records, backend, Some(partition.set), tablets)?;
     }
     partition.version = running.version;
     partition.since = now;

@@ -7,7 +7,7 @@ use tabvault_common::ids::{
     BackendId, JobUuid, Lineage, PartitionId, ReplicaId, SchemaHash, TableId, TabletId, Version,
 };
 use tabvault_common::schema::{PartitionDef, TableDef};
-use tabvault_common::task::{CreateTablet, TabletVersion};
+use tabvault_common::task::TabletVersion;
 
 use crate::catalog::{CutPartition, Decision, PreparedTablet, ReplicaInfo, TableState, TabletInfo, TabletSize};
 
@@ -56,8 +56,8 @@ pub(super) struct Partition {
 /// A tablet whose files may be taken over, and the backends that have it so.
 pub(super) type Reuse = (TabletVersion, Vec<BackendId>);
 
-/// A tablet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A tablet. [`super::block`] tells how it is stored.
+#[derive(Debug, Clone)]
 pub(super) struct Tablet {
     pub(super) id: TabletId,
     pub(super) index: u32,
@@ -65,28 +65,20 @@ pub(super) struct Tablet {
     pub(super) schema_hash: SchemaHash,
     pub(super) lineage: Lineage,
     /// Of a hidden tablet: which tablet's files it may take over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reuse: Option<Reuse>,
     pub(super) replicas: Vec<Replica>,
 }
 
 /// A copy of a tablet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(super) struct Replica {
     pub(super) id: ReplicaId,
     pub(super) backend: BackendId,
-    /// Zero until its backend has made it.
+    /// Shown as zero until its backend has made it.
     pub(super) version: Version,
     pub(super) version_count: u64,
     pub(super) data_size: u64,
     pub(super) file_count: u64,
-}
-
-/// A block in which a backend has still to make tablets: the numbers of its tablets lie between these two.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Unmade {
-    pub(super) first: TabletId,
-    pub(super) last: TabletId,
 }
 
 /// How far a restore is. Kept for ever once it is decided.
@@ -133,9 +125,8 @@ impl Partition {
 }
 
 impl Tablet {
-    /// Whether `backend` has still to make its replica.
-    pub(super) fn waits_for(&self, backend: BackendId) -> bool {
-        self.replicas.iter().any(|replica| replica.backend == backend && replica.version < Version::INITIAL)
+    pub(super) fn is_on(&self, backend: BackendId) -> bool {
+        self.replicas.iter().any(|replica| replica.backend == backend)
     }
 
     pub(super) fn info(self) -> TabletInfo {
@@ -163,12 +154,9 @@ impl Tablet {
             position: self.position,
             schema_hash: self.schema_hash,
             lineage: self.lineage,
-            backends: self.replicas.into_iter().map(|replica| replica.backend).collect(),
+            // Anew: in the room that the replicas had, the backends of all tablets together would take a lot.
+            backends: self.replicas.iter().map(|replica| replica.backend).collect(),
             reuse: self.reuse,
         }
-    }
-
-    pub(super) fn create(&self) -> CreateTablet {
-        CreateTablet { tablet: self.id, schema_hash: self.schema_hash, lineage: self.lineage, reuse_from: None }
     }
 }

@@ -13,16 +13,12 @@ use super::{Result, find, keys, validate, views};
 use crate::catalog::ranges::{self, Span};
 use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
 
-/// See [`crate::catalog::Catalog::prepare`].
-pub(super) fn prepare(
-    records: &mut Records,
-    job: JobUuid,
-    epoch: Epoch,
-    request: &PrepareRequest,
-) -> Result<Vec<PreparedPartition>> {
+/// See [`crate::catalog::Catalog::prepare`]. What it made is read when that is durable ([`prepared`]): both at a time
+/// would take twice the memory.
+pub(super) fn prepare(records: &mut Records, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
     find::admit(records, epoch)?;
     match records.get::<Restore>(&keys::restore(job))? {
-        Some(Restore::Prepared { .. }) => return prepared(records, job),
+        Some(Restore::Prepared { .. }) => return Ok(()),
         Some(Restore::Decided(decision)) => {
             let message = format!("prepare restore {job}: it has already ended as {decision:?}");
             return Err(Failure::fatal(Kind::FailedPrecondition, message));
@@ -40,11 +36,11 @@ pub(super) fn prepare(
     prepare_drops(records, job, &database, request)?;
     prepare_views(records, job, &database, request)?;
     let state = Restore::Prepared { database: request.database.clone(), made_database };
-    records.put(keys::restore(job), &state)?;
-    prepared(records, job)
+    records.put(keys::restore(job), &state)
 }
 
-fn prepared(records: &Records, job: JobUuid) -> Result<Vec<PreparedPartition>> {
+/// All targets of a restore that is not decided.
+pub(super) fn prepared(records: &Records, job: JobUuid) -> Result<Vec<PreparedPartition>> {
     let mut answer = Vec::new();
     for table in 0..u32::MAX {
         if records.get::<PreparedTable>(&keys::prepared_table(job, table))?.is_none() {

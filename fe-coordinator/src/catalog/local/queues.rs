@@ -1,18 +1,16 @@
 //! What agents have still to do for the catalog: make tablets of new partitions, remove those that nothing refers to.
 //! Both are durable lists; doing an entry twice is harmless, and it leaves the list when the agent has answered.
 
-use std::collections::BTreeSet;
-
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::ids::{BackendId, TabletId, Version};
+use tabvault_common::ids::{BackendId, TabletId};
 use tabvault_common::task::CreateTablet;
 
-use super::model::{Tablet, Unmade};
+use super::model::Tablet;
 use super::records::Records;
-use super::{LocalCatalog, Result, keys, sets};
+use super::{LocalCatalog, Result, keys, sets, unmade};
 
 /// Blocks of sets that were given up which one change turns into garbage.
-const BLOCKS_PER_CHANGE: usize = 64;
+const BLOCKS_PER_CHANGE: usize = 16;
 
 impl LocalCatalog {
     /// Up to `limit` tablets that a backend has still to make, because their partition is new. They are asked for again
@@ -21,7 +19,7 @@ impl LocalCatalog {
     /// # Errors
     /// Errors of the disk.
     pub async fn unmade_tablets(&self, backend: BackendId, limit: usize) -> Result<Vec<CreateTablet>> {
-        self.look(move |records| unmade(records, backend, limit)).await
+        self.look(move |records| unmade::first(records, backend, limit)).await
     }
 
     /// The backend has made these tablets: their replicas now have the version that nothing was loaded into. One that
@@ -31,7 +29,7 @@ impl LocalCatalog {
     /// Errors of the disk.
     pub async fn made(&self, backend: BackendId, tablets: &[TabletId]) -> Result<()> {
         let tablets = tablets.iter().copied().collect();
-        self.change(move |records| made(records, backend, tablets)).await
+        self.change(move |records| unmade::finish(records, backend, None, tablets)).await
     }
 
     /// Up to `limit` tablets on a backend that nothing refers to.
@@ -45,54 +43,6 @@ impl LocalCatalog {
             self.change(move |records| collect(records, backend, wanted)).await?;
         }
     }
-}
-
-fn unmade(records: &Records, backend: BackendId, limit: usize) -> Result<Vec<CreateTablet>> {
-    let mut found = Vec::new();
-    for waiting in records.scan::<Unmade>(&keys::unmade_on(backend)) {
-        let (block, _) = waiting?;
-        if found.len() >= limit {
-            break;
-        }
-        if is_dropped(records, &block)? {
-            continue;
-        }
-        let tablets: Vec<Tablet> = records.require(&keys::tablets(&block))?;
-        found.extend(tablets.iter().filter(|tablet| tablet.waits_for(backend)).map(Tablet::create));
-    }
-    found.truncate(limit);
-    Ok(found)
-}
-
-/// Whether the block's set was given up.
-fn is_dropped(records: &Records, block: &str) -> Result<bool> {
-    let set = block.split('/').next().unwrap_or_default();
-    Ok(records.get::<()>(&format!("{}{set}", keys::DROPPED))?.is_some())
-}
-
-fn made(records: &mut Records, backend: BackendId, mut tablets: BTreeSet<TabletId>) -> Result<()> {
-    let mut changed = Vec::new();
-    for waiting in records.scan::<Unmade>(&keys::unmade_on(backend)) {
-        let (block, ids) = waiting?;
-        if tablets.is_empty() {
-            break;
-        }
-        let here: Vec<TabletId> = tablets.range(ids.first..=ids.last).copied().collect();
-        if !here.is_empty() {
-            tablets.retain(|tablet| !here.contains(tablet));
-            changed.push((block, here));
-        }
-    }
-    for (block, here) in changed {
-        let mut of_block: Vec<Tablet> = records.require(&keys::tablets(&block))?;
-        for tablet in of_block.iter_mut().filter(|tablet| here.contains(&tablet.id)) {
-            for replica in tablet.replicas.iter_mut().filter(|replica| replica.backend == backend) {
-                replica.version = replica.version.max(Version::INITIAL);
-            }
-        }
-        sets::update(records, &block, &of_block)?;
-    }
-    Ok(())
 }
 
 /// Up to `limit` tablets on the garbage list of a backend, and whether the list can still grow from sets that were
@@ -123,17 +73,17 @@ fn collect(records: &mut Records, backend: BackendId, wanted: usize) -> Result<(
             }
             found += tablets.iter().flat_map(|tablet| &tablet.replicas).filter(|r| r.backend == backend).count();
             done += 1;
-            discard_block(records, &block, &tablets)?;
+            discard_block(records, number, &block, &tablets)?;
         }
         records.delete(keys::dropped(number));
     }
     Ok(())
 }
 
-fn discard_block(records: &mut Records, block: &str, tablets: &[Tablet]) -> Result<()> {
+fn discard_block(records: &mut Records, set: u64, block: &str, tablets: &[Tablet]) -> Result<()> {
     records.delete(keys::tablets(block));
-    for backend in sets::backends(tablets) {
-        records.delete(keys::unmade(backend, block));
+    for backend in unmade::backends(tablets) {
+        unmade::forget(records, backend, set)?;
     }
     for tablet in tablets {
         for replica in &tablet.replicas {

@@ -9,7 +9,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::BackendId;
 
 use super::{Result, keys};
-use crate::store::shared_db::{MAX_RECORD, failure};
+use crate::store::shared_db::{MAX_RECORD, failure, let_go_of_garbage};
 
 /// The tree with the changes made so far.
 pub(super) struct Records {
@@ -126,7 +126,7 @@ impl Records {
         if let Some(next) = self.next_id {
             self.put(keys::COUNTER.to_owned(), &next)?;
         }
-        let mut batch = sled::Batch::default();
+        let (mut batch, records) = (sled::Batch::default(), self.changes.len());
         for (key, change) in self.changes {
             match change {
                 Some(value) => batch.insert(key.into_bytes(), value),
@@ -134,6 +134,7 @@ impl Records {
             }
         }
         self.tree.apply_batch(batch).map_err(|error| failure("change the catalog", error))?;
+        let_go_of_garbage(records);
         Ok(self.placed)
     }
 }

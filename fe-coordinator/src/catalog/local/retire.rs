@@ -8,18 +8,19 @@
 //! A large number of tablets goes in several steps. What a crash interrupts is done by asking again. A later step may
 //! refuse what came to need the backend meanwhile: what the earlier ones took stays out, and the refusal says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, JobUuid, Version};
 
+use super::block::Block;
 use super::model::{Database, Partition, PreparedPart, Restore, Table, Tablet};
 use super::records::Records;
-use super::{LocalCatalog, Result, keys, sets};
+use super::{LocalCatalog, Result, keys, sets, unmade};
 use crate::catalog::Retired;
 
 /// Blocks that one change rewrites.
-const BLOCKS_PER_CHANGE: usize = 256;
+const BLOCKS_PER_CHANGE: usize = 64;
 
 /// Tables that are named.
 const NAMED: usize = 20;
@@ -98,10 +99,6 @@ fn set_of(block: &str) -> Result<u64> {
     })
 }
 
-fn is_on(tablet: &Tablet, backend: BackendId) -> bool {
-    tablet.replicas.iter().any(|replica| replica.backend == backend)
-}
-
 /// Whether one of `others` has all that readers see of the tablet. Before the first load that is nothing.
 fn is_covered(tablet: &Tablet, version: Version, others: &[BackendId]) -> bool {
     let complete = |version_there: Version| version_there >= version || version == Version::INITIAL;
@@ -111,10 +108,10 @@ fn is_covered(tablet: &Tablet, version: Version, others: &[BackendId]) -> bool {
 fn check(records: &Records, backend: BackendId, others: &[BackendId]) -> Result<()> {
     let owners = owners(records)?;
     let mut alone: Option<(u64, String)> = None;
-    for block in records.scan::<Vec<Tablet>>(&keys::tablets("")) {
-        let (block, tablets) = block?;
+    for block in records.scan::<Block>(&keys::tablets("")) {
+        let (block, Block(tablets)) = block?;
         let owner = owners.get(&set_of(&block)?);
-        for tablet in tablets.iter().filter(|tablet| is_on(tablet, backend)) {
+        for tablet in tablets.iter().filter(|tablet| tablet.is_on(backend)) {
             match owner {
                 Some(Owner::Hidden { restore }) => return Err(restoring(backend, *restore)),
                 Some(Owner::Shown { table, version }) if !is_covered(tablet, *version, others) => {
@@ -137,20 +134,21 @@ fn strip(
     let owners = owners(records)?;
     let mut retired = Retired::default();
     let (mut changed, mut last) = (Vec::new(), None);
-    for block in records.scan_after::<Vec<Tablet>>(&keys::tablets(""), after) {
-        let (block, tablets) = block?;
+    for block in records.scan_after::<Block>(&keys::tablets(""), after) {
+        let (block, Block(tablets)) = block?;
         if changed.len() >= BLOCKS_PER_CHANGE {
             break;
         }
-        if tablets.iter().any(|tablet| is_on(tablet, backend)) {
+        if tablets.iter().any(|tablet| tablet.is_on(backend)) {
             changed.push((block.clone(), tablets));
         }
         last = Some(block);
     }
     let more = changed.len() >= BLOCKS_PER_CHANGE;
+    let mut gone = BTreeSet::new();
     for (block, mut tablets) in changed {
         let owner = owners.get(&set_of(&block)?);
-        for tablet in tablets.iter_mut().filter(|tablet| is_on(tablet, backend)) {
+        for tablet in tablets.iter_mut().filter(|tablet| tablet.is_on(backend)) {
             match owner {
                 Some(Owner::Hidden { restore }) => return Err(restoring(backend, *restore)),
                 Some(Owner::Shown { table, version }) if !is_covered(tablet, *version, others) => {
@@ -163,11 +161,12 @@ fn strip(
             }
             tablet.replicas.retain(|replica| replica.backend != backend);
             records.put(keys::garbage(backend, tablet.id), &())?;
+            gone.insert(tablet.id);
             retired.replicas += 1;
         }
-        records.delete(keys::unmade(backend, &block));
-        sets::update(records, &block, &tablets)?;
+        sets::put_block(records, &block, &tablets)?;
     }
+    unmade::finish(records, backend, None, gone)?;
     if let Some(count) = records.placed.get_mut(&backend) {
         *count = count.saturating_sub(retired.replicas);
     }

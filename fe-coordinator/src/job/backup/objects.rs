@@ -14,7 +14,7 @@ use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::meta::{EncodedMeta, IndexMeta, MetaHeader, MetaWriter, PartitionMeta, TabletMeta};
 use tabvault_common::task::{MakeSnapshot, Release, TabletVersion, Task, TaskBody, TaskKey, Upload, UploadTablet};
 
-use super::{BackupJob, Plan, Row, Stage};
+use super::{BackupJob, DONE, Plan, Row, Stage};
 use crate::catalog::{CutPartition, CutTable};
 
 impl BackupJob {
@@ -87,7 +87,9 @@ impl BackupJob {
             Stage::Uploaded(manifest) => Some(*manifest),
             Stage::Snapshot | Stage::Snapshotted | Stage::Described => None,
         };
-        self.rows.values().filter_map(of).collect()
+        let mut found = Vec::with_capacity(self.rows.count_in(DONE));
+        found.extend(self.rows.values().filter_map(of));
+        found
     }
 
     /// The meta object.

@@ -25,15 +25,16 @@ pub fn rows(
     plan: &RestorePlan,
     info: &Info,
     meta: &WholeMeta,
-    prepared: &[PreparedPartition],
+    prepared: Vec<PreparedPartition>,
 ) -> Result<Vec<Row>, Failure> {
     let mut groups: BTreeMap<(BackendId, Option<u32>), Vec<RowTablet>> = BTreeMap::new();
-    check_all_prepared(plan, prepared)?;
+    check_all_prepared(plan, &prepared)?;
+    // One goes while the rows of the next are made.
     for partition in prepared {
-        let source = source(plan, meta, partition)?;
-        check_whole(plan, partition, source)?;
+        let source = source(plan, meta, &partition)?;
+        check_whole(plan, &partition, source)?;
         for tablet in &partition.tablets {
-            let from = position(plan, partition, source, tablet)?;
+            let from = position(plan, &partition, source, tablet)?;
             let identity = TabletIdentity {
                 cluster: info.job.cluster,
                 tablet: from.tablet,
@@ -82,7 +83,7 @@ fn check_whole(plan: &RestorePlan, partition: &PreparedPartition, source: &Parti
 }
 
 fn cut(rows: &mut Vec<Row>, backend: BackendId, manifest: Option<ManifestRef>, tablets: Vec<RowTablet>) {
-    let mut room = None;
+    let (mut room, first) = (None, rows.len());
     for tablet in tablets {
         let bytes = tablet.bytes;
         if let (Some((count, left)), Some(row)) = (room.as_mut(), rows.last_mut())
@@ -106,6 +107,8 @@ fn cut(rows: &mut Vec<Row>, backend: BackendId, manifest: Option<ManifestRef>, t
             tablets: vec![tablet],
         });
     }
+    // They are kept as long as the job runs.
+    rows[first..].iter_mut().for_each(|row| row.tablets.shrink_to_fit());
 }
 
 fn source<'a>(

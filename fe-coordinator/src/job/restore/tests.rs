@@ -289,8 +289,8 @@ fn files_that_are_lost_again_and_again_end_the_job() {
 fn a_dead_backend_is_waited_for() {
     let mut run = downloading();
     assert_eq!(run.on(Event::BackendDead(BackendId(1))), "DOWNLOADING");
-    let waiting = run.as_restore().rows.values().filter(|row| row.error.is_some());
-    assert!(waiting.clone().count() > 0 && waiting.clone().all(|row| row.backend == BackendId(1)));
+    let waiting: Vec<_> = run.as_restore().rows.values().filter(|row| row.error.is_some()).collect();
+    assert!(!waiting.is_empty() && waiting.iter().all(|row| row.backend == BackendId(1)));
     assert_eq!(run.on(Event::BackendRestarted(BackendId(1))), "-", "it is sent again what it had not reported");
     all_report(&mut run, downloaded, "COMMIT: continue");
     assert!(run.as_restore().rows.values().all(|row| row.error.is_none()));

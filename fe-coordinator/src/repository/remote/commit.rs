@@ -66,15 +66,16 @@ impl Repository {
     /// # Errors
     /// `Retry::OutcomeUnknown` when it may have happened: ask again. `Unsupported` when a newer program has written
     /// there.
-    pub async fn write_info(&self, info: &Info) -> Result<InfoWrite> {
+    pub async fn write_info(&self, info: Info) -> Result<InfoWrite> {
         self.writable()?;
-        let path = info.path();
-        let bytes = SnapshotObject::Snapshot(info.clone()).encode()?;
+        let (path, job) = (info.path(), info.job.uuid);
+        // An info of many tasks is large: what is written of it takes its place.
+        let bytes = SnapshotObject::Snapshot(info).encode()?;
         self.refuse_size(&path, bytes.len(), layout::MAX_INFO_SIZE)?;
         let claim = self.claim(&path, bytes).await.map_err(|failure| self.doing("publish a snapshot in", failure))?;
         Ok(match claim {
             None => InfoWrite::Written,
-            Some(Standing::Object(object)) if object.job() == info.job.uuid => match object {
+            Some(Standing::Object(object)) if object.job() == job => match object {
                 SnapshotObject::Snapshot(_) => InfoWrite::OursAlready,
                 SnapshotObject::Tombstone(_) => InfoWrite::Tombstoned,
             },

@@ -123,8 +123,9 @@ impl Draft<'_> {
             return self.task_failed(row, &Failure::transient(Kind::Internal, why));
         }
         let source = row.clone();
-        let (lost, mut kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut row.tablets).into_iter().partition(|tablet| failed.contains_key(&tablet.tablet));
+        // In the room that they have: rows are kept as long as the job runs.
+        let mut kept = std::mem::take(&mut row.tablets);
+        let lost: Vec<_> = kept.extract_if(.., |tablet| failed.contains_key(&tablet.tablet)).collect();
         for tablet in &mut kept {
             if let Some(total) = totals.get(&tablet.tablet) {
                 (tablet.files, tablet.bytes) = (total.files, total.bytes);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::job::any::Job;
 use crate::job::backoff;
-use crate::job::backup::{Row, Stage};
+use crate::job::backup::{Row, RowTablet, Stage};
 
 fn row(run: &Run, task: u64) -> &Row {
     &run.as_backup().rows[&TaskId(task)]
@@ -38,6 +38,18 @@ fn a_replica_that_fails_is_replaced_by_the_others_at_the_same_version_and_then_t
     assert_eq!(run.on(retaken()), "SNAPSHOTING: release 2, send 7, send 8");
     assert_eq!(tasks(&run), [3, 4, 7, 8]);
     assert_eq!(run.on(retaken()), "-", "a repeated answer");
+}
+
+#[test]
+fn rows_have_no_more_room_than_their_tablets_take() {
+    let mut run = snapshoting();
+    let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
+    let five: Vec<_> =
+        (0..5).map(|n| RowTablet { tablet: TabletId(7000 + n), ..job.rows[&TaskId(1)].tablets[0].clone() }).collect();
+    job.rows.change(TaskId(1), |row| row.tablets = five);
+    run.report(1, snapshotted(&[7000, 7001, 7002, 7003, 7004]));
+    let tablets = &row(&run, 1).tablets;
+    assert_eq!((tablets.len(), tablets.capacity()), (5, 5));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn files_are_reused_where_the_old_tablet_is() {
     let old = TabletVersion { tablet: TabletId(1), version: Version(3), schema_hash: SchemaHash(1) };
     targets[0].tablets[0].reuse = Some((old, vec![BackendId(2)]));
     let (info, meta) = snapshot(Content::All);
-    let rows = rows(&restore_plan(Version(7)), &info, &meta, &targets).unwrap();
+    let rows = rows(&restore_plan(Version(7)), &info, &meta, targets).unwrap();
     let reusing: Vec<_> = rows.iter().filter(|row| row.tablets.iter().any(|t| t.reuse == Some(old))).collect();
     assert_eq!(reusing.iter().map(|row| row.backend.0).collect::<Vec<_>>(), [2]);
 }
@@ -90,7 +90,7 @@ fn a_catalog_that_prepares_something_else_is_refused() {
     stranger[1].table = 1;
     wrong.push(stranger);
     for targets in wrong {
-        let refusal = rows(&restore_plan(Version(7)), &info, &meta, &targets).unwrap_err();
+        let refusal = rows(&restore_plan(Version(7)), &info, &meta, targets).unwrap_err();
         assert_eq!(refusal.kind, Kind::Internal);
     }
 }
@@ -99,7 +99,7 @@ fn a_catalog_that_prepares_something_else_is_refused() {
 fn a_meta_that_is_another_than_the_plan_was_made_from_is_damage() {
     let (info, mut meta) = snapshot(Content::All);
     meta.tables[0].partitions.pop();
-    let refusal = rows(&restore_plan(Version(7)), &info, &meta, &prepared()).unwrap_err();
+    let refusal = rows(&restore_plan(Version(7)), &info, &meta, prepared()).unwrap_err();
     assert_eq!(refusal.kind, Kind::Corrupt);
 }
 
