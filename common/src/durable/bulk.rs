@@ -3,8 +3,8 @@
 //! # Overview
 //! Nobody reads a backup soon after it was written, so its bytes would only drive out of memory what the database beside
 //! it reads. They are gathered in a buffer that suits direct I/O and written from there; the processor copies them once
-//! and the kernel not at all. What is left at the end, shorter than a block, goes through the page cache, and so does a
-//! file that never fills the buffer.
+//! and the kernel not at all. Bytes that suit it where they are are not copied either. What is left at the end, shorter
+//! than a block, goes through the page cache, and so does a file that never fills the buffer.
 //!
 //! # Crash consistency
 //! Direct or not, nothing is durable before the file, or its filesystem, is synced.
@@ -45,6 +45,11 @@ impl BulkWriter {
 
     /// Takes the next bytes.
     pub fn write(&mut self, mut data: &[u8]) -> io::Result<()> {
+        while self.filled == 0 && data.len() >= BUFFER && data.as_ptr().align_offset(BLOCK) == 0 && self.go_direct() {
+            let (now, later) = data.split_at(BUFFER);
+            self.write_all(now)?;
+            data = later;
+        }
         if self.buffer.is_empty() && !data.is_empty() {
             self.buffer = vec![0; BUFFER + BLOCK];
             self.start = self.buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
@@ -81,15 +86,28 @@ impl BulkWriter {
 
     /// Writes the first `length` bytes of those that wait.
     fn flush(&mut self, length: usize) -> io::Result<()> {
-        if self.direct.is_none() && length == BUFFER {
-            self.direct = Some(set_direct(&self.file, true).is_ok());
+        if length == BUFFER {
+            self.go_direct();
         }
-        let bytes = &self.buffer[self.start..self.start + length];
-        let mut written = 0;
-        while written < length {
-            match self.file.write(&bytes[written..]) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let written = self.write_all(&buffer[self.start..self.start + length]);
+        self.buffer = buffer;
+        written?;
+        self.buffer.copy_within(self.start + length..self.start + self.filled, self.start);
+        self.filled -= length;
+        Ok(())
+    }
+
+    /// Tries, once, to write past the page cache; says whether that is so.
+    fn go_direct(&mut self) -> bool {
+        *self.direct.get_or_insert_with(|| set_direct(&self.file, true).is_ok())
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(more) => written += more,
+                Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // This file system takes the flag and not the bytes, or stopped at what is no multiple of a block.
                 Err(error)
@@ -101,8 +119,6 @@ impl BulkWriter {
                 Err(error) => return Err(error),
             }
         }
-        self.buffer.copy_within(self.start + length..self.start + self.filled, self.start);
-        self.filled -= length;
         Ok(())
     }
 }
@@ -124,12 +140,19 @@ mod tests {
     fn all_arrive(dir: &Path) {
         for length in [0, 1, BLOCK, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER + BLOCK + 17] {
             let content: Vec<u8> = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
-            for piece in [content.len() + 1, 1_000_003] {
-                let path = dir.join(format!("{length}-{piece}"));
-                let mut bulk = BulkWriter::new(File::create_new(&path).unwrap());
-                content.chunks(piece).for_each(|piece| bulk.write(piece).unwrap());
-                bulk.sync().unwrap();
-                assert!(fs::read(&path).unwrap() == content, "{length} bytes in pieces of {piece}");
+            // Aligned in memory for direct I/O, and not.
+            for start in [0, 1] {
+                let mut memory = vec![0; length + 2 * BLOCK];
+                let start = memory.as_ptr().align_offset(BLOCK) + start;
+                memory[start..start + length].copy_from_slice(&content);
+                let content = &memory[start..start + length];
+                for piece in [content.len() + 1, 1_000_003] {
+                    let path = dir.join(format!("{length}-{start}-{piece}"));
+                    let mut bulk = BulkWriter::new(File::create_new(&path).unwrap());
+                    content.chunks(piece).for_each(|piece| bulk.write(piece).unwrap());
+                    bulk.sync().unwrap();
+                    assert!(fs::read(&path).unwrap() == content, "{length} bytes from {start} in pieces of {piece}");
+                }
             }
         }
     }

@@ -94,6 +94,16 @@ fn what_does_not_shrink_is_stored_verbatim() {
 }
 
 #[test]
+fn a_small_file_of_which_little_shrinks_is_not_taken_for_noise() {
+    let noise: Vec<u8> = (0u32..2048).flat_map(|i| *Digest::of(&i.to_le_bytes()).as_bytes()).collect();
+    // Of every eight bytes one is always the same.
+    let numbers: Vec<u8> = noise.iter().enumerate().map(|(n, byte)| if n % 8 == 0 { 64 } else { *byte }).collect();
+    let repeated: Vec<u8> = noise[..100].iter().copied().cycle().take(32 << 10).collect();
+    let codec = |plain: &[u8]| BlockEncoder::new(Compression::Best).encode(plain).sums.codec;
+    assert_eq!([&noise, &numbers, &repeated].map(|plain| codec(plain)), [Codec::None, Codec::Zstd, Codec::Zstd]);
+}
+
+#[test]
 fn a_sample_tells_whether_compressing_is_worth_it() {
     let [text, noise, empty] = samples::small_files();
     assert!(is_worth_compressing(&text, Compression::Best));
