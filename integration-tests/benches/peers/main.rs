@@ -142,4 +142,5 @@ fn main() {
         let runs = files::rounds(&mut bench, &asked);
         report::publish(&asked, &machine, "files", &files::figures(&runs), &runs);
     }
+    bench.end();
 }

@@ -26,10 +26,12 @@ pub(crate) const OURS: &str = "tabvault";
 /// Bytes after which the gateway is started anew, so that its memory is never full.
 const FRESH_AFTER: u64 = 512 << 20;
 /// Bytes of earlier pairs that may lie about until they are removed.
-const LEFT_OVER: u64 = 8 << 30;
-/// For a minute ext4 passes over every inode that was freed, one by one, whenever a file is made: whoever makes the next
-/// files would be slowed down many times.
+const LEFT_OVER: u64 = 10 << 30;
+/// For a minute ext4 passes over every inode that was freed, one by one, whenever a file is made: if many were, whoever
+/// makes the next files would be slowed down several times.
 const FORGOTTEN: Duration = Duration::from_secs(65);
+/// As many as matter.
+const MANY_FILES: u64 = 10_000;
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -63,8 +65,9 @@ pub(crate) struct Bench {
     rgw: Option<(Rgw, u64)>,
     /// Pairs so far.
     pairs: usize,
-    /// What the disk had free before the first of the pairs that lie about.
+    /// What the disk had free before the first of the pairs that lie about, and their files.
     free: u64,
+    files: u64,
 }
 
 /// The proxy to an S3 server, of one pair.
@@ -92,7 +95,8 @@ impl Bench {
     pub(crate) fn new(place: &Path) -> Self {
         std::fs::create_dir_all(place).expect("make the bench's directory");
         let place = place.canonicalize().expect("the directory's path");
-        let mut bench = Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None, pairs: 0, free: 0 };
+        let mut bench =
+            Self { place, runtime: Runtime::new().expect("a runtime"), rgw: None, pairs: 0, free: 0, files: u64::MAX };
         bench.clear();
         bench
     }
@@ -103,9 +107,11 @@ impl Bench {
         if runs.exists() {
             std::fs::remove_dir_all(&runs).expect("remove what earlier pairs have left");
             sync(&self.place);
-            std::thread::sleep(FORGOTTEN);
+            if self.files > MANY_FILES {
+                std::thread::sleep(FORGOTTEN);
+            }
         }
-        self.free = self.free_space();
+        (self.free, self.files) = (self.free_space(), 0);
     }
 
     fn free_space(&self) -> u64 {
@@ -131,6 +137,7 @@ impl Bench {
         }
         let dir = self.place.join("run").join(self.pairs.to_string());
         self.pairs += 1;
+        self.files += set.files;
         std::fs::create_dir_all(&dir).expect("make a directory");
         let way = case.storage.delay().map(|delay| {
             let upstream = self.fresh_rgw();
@@ -175,6 +182,12 @@ impl Bench {
         if let (Some((_, sent)), Some(way)) = (&mut self.rgw, &pair.way) {
             *sent += way.proxy.traffic().sent;
         }
+    }
+
+    /// Removes what the last pairs have left.
+    pub(crate) fn end(mut self) {
+        self.files = 0;
+        self.clear();
     }
 
     /// Ends the gateway, for what needs none.
