@@ -19,13 +19,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use tabvault_integration_tests::bench::paths::place;
 use tabvault_integration_tests::cluster::Cluster;
 use tabvault_integration_tests::sql::Client;
 use tabvault_integration_tests::tree::{noise, write};
@@ -63,7 +64,7 @@ fn measure(args: &[String]) {
     let scale = numbers.first().copied().unwrap_or(1.0);
     let rounds = numbers.get(1).map_or(3, |rounds| rounds.round().max(1.0) as usize);
     let seconds = numbers.get(2).copied().unwrap_or(20.0);
-    let place = std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let place = place();
     std::fs::create_dir_all(&place).expect("make the bench's directory");
     let dir = tempfile::Builder::new().prefix("foreground").tempdir_in(&place).expect("a directory");
     let dir = dir.path().canonicalize().expect("the directory's path");

@@ -10,9 +10,10 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
+use tabvault_integration_tests::bench::paths::place;
 use tabvault_integration_tests::cluster::{Cluster, backup_request};
 use tabvault_integration_tests::tree::{noise, write};
 
@@ -28,7 +29,7 @@ struct Cost {
 fn main() {
     let scale = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(1.0);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let place = std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let place = place();
     std::fs::create_dir_all(&place).expect("make the bench's directory");
     println!(
         "{:<24} {:>9} {:>8} {:>9} {:>8} {:>13} {:>9} {:>8}",

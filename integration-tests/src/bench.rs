@@ -8,6 +8,7 @@ pub mod data;
 pub mod machine;
 pub mod measure;
 pub mod ours;
+pub mod paths;
 pub mod proxy;
 pub mod resources;
 pub mod rgw;

@@ -16,6 +16,7 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use tabvault_integration_tests::bench::machine::Machine;
+use tabvault_integration_tests::bench::paths::{place, typed};
 use tabvault_integration_tests::binary::program;
 
 use crate::case::Case;
@@ -63,7 +64,7 @@ impl Asked {
                 "--type" => asked.second = value()?,
                 "--peers" => asked.peers = names(value()?),
                 "--operations" => asked.operations = names(value()?),
-                "--out" => asked.out = from().join(value()?),
+                "--out" => asked.out = typed(value()?),
                 "--docs" => asked.out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/bench"),
                 flag if flag.starts_with('-') => return Err(format!("{flag} is not known; {USAGE}")),
                 _ => asked.cases.push(arg),
@@ -102,17 +103,6 @@ impl Asked {
         let wanted = || self.operations.iter().any(|wanted| wanted == operation.name());
         operation == Operation::Backup || self.operations.is_empty() || wanted()
     }
-}
-
-/// Where data sets are kept and everything happens.
-fn place() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-    std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(default, |place| from().join(place))
-}
-
-/// The directory that paths are relative to: cargo starts benches in another one.
-fn from() -> PathBuf {
-    std::env::var_os("TABVAULT_BENCH_FROM").map_or_else(PathBuf::new, PathBuf::from)
 }
 
 fn main() {

@@ -22,6 +22,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tabvault_integration_tests::bench::paths::{place, typed};
+
 mod agents;
 mod client;
 mod figures;
@@ -53,7 +55,7 @@ struct Options {
 fn main() {
     let options = options();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let place = std::env::var_os("TABVAULT_BENCH_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let place = place();
     std::fs::create_dir_all(&place).expect("make the bench's directory");
     let mut all = Vec::new();
     println!("{}", Figures::head());
@@ -77,8 +79,8 @@ fn options() -> Options {
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
         match arg.as_str() {
-            "--json" => options.json = Some(value().into()),
-            "--keep" => options.keep = Some(value().into()),
+            "--json" => options.json = Some(typed(value())),
+            "--keep" => options.keep = Some(typed(value())),
             "--agents" => options.agents = value().parse().expect("a number of agents"),
             "--restore" => options.restore = true,
             "--no-kill" => options.kill = false,
@@ -143,12 +145,13 @@ async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
     while fleet.counts().made < tablets {
         tokio::time::sleep(LOOK).await;
     }
-    let repository = format!("CREATE REPOSITORY repo WITH LOCAL ON LOCATION \"file://{}\"", place(dir).display());
+    let repository =
+        format!("CREATE REPOSITORY repo WITH LOCAL ON LOCATION \"file://{}\"", repository_in(dir).display());
     // Each copy of the tables gets a repository of its own; this statement only shows early that it can be made.
     client.run(&format!("{repository}; DROP REPOSITORY repo")).await;
     fleet.detach().await;
     front.shutdown();
-    remove(&place(dir));
+    remove(&repository_in(dir));
 }
 
 /// One backup, with or without a SIGKILL, and a restore of it if wanted.
@@ -157,7 +160,8 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
     let mut client = Client::new(front.address());
     fleet.attach_to(front.address());
     fleet.all_attached().await;
-    let repository = format!("CREATE REPOSITORY repo WITH LOCAL ON LOCATION \"file://{}\"", place(dir).display());
+    let repository =
+        format!("CREATE REPOSITORY repo WITH LOCAL ON LOCATION \"file://{}\"", repository_in(dir).display());
     client.run(&repository).await;
 
     let mut measured = Measured::begin(&front, fleet);
@@ -265,7 +269,7 @@ impl Measured {
     }
 }
 
-fn place(dir: &Path) -> PathBuf {
+fn repository_in(dir: &Path) -> PathBuf {
     dir.join("repo")
 }
 
