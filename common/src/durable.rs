@@ -198,14 +198,9 @@ impl SyncFs {
     }
 
     /// Waits until all bytes and names written to the filesystem so far are durable. An error means that some written
-    /// since [`SyncFs::open`] may be lost: write them again under a new `SyncFs`.
-    pub fn sync(self) -> Result<(), Failure> {
-        self.begin()
-    }
-
-    /// Does what [`SyncFs::sync`] does while more is being written, so that it will have less to wait for. An error
-    /// means the same; it is told only once.
-    pub fn begin(&self) -> Result<(), Failure> {
+    /// since [`SyncFs::open`] may be lost, and is told only once: write them again under a new `SyncFs`. May be called
+    /// while more is written, so that the last call has less to wait for.
+    pub fn sync(&self) -> Result<(), Failure> {
         rustix::fs::syncfs(&self.dir)
             .map_err(|error| Failure::io(format_args!("sync the filesystem of {}", self.path.display()), &error.into()))
     }

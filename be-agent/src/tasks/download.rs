@@ -31,13 +31,12 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tabvault_broker::storage::Storage;
-use tabvault_common::durable::{self, SyncFs};
+use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::manifest::{FileLocation, ManifestPack};
 use tabvault_common::task::{Download, TaskResult};
 
 use crate::context::TaskContext;
-use crate::files;
 use crate::store::Result;
 use want::{Target, Want};
 use writeback::{Disks, Writeback};
@@ -70,7 +69,7 @@ pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskRes
     let bytes: u64 = wants.iter().map(|want| want.file.size).sum();
     context.progress.add_total(bytes);
 
-    let disks = writeback::open(context, &targets).await?;
+    let disks = Disks::open(context, &targets).await?;
     let local = local::look(context, &targets, wants).await?;
     context.progress.add_done(local.kept_bytes + local.reused_bytes);
     metrics::counter!("tabvault_agent_bytes_reused_total").increment(local.reused_bytes);
@@ -82,15 +81,9 @@ pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskRes
         fetched
     };
     let (fetched, written) = tokio::join!(fetched, job.writeback.run(context, &disks));
-    let durable = match (written, fetched) {
-        (Ok(()), Ok(())) => finish(context, &targets, disks).await,
-        (Ok(()), Err(failure)) => return Err(failure),
-        (Err(lost), _) => Err(lost),
-    };
-    if durable.is_err() {
-        forget(context, &targets).await?;
-    }
-    durable?;
+    written?;
+    fetched?;
+    finish(context, &targets, disks).await?;
     Ok(TaskResult::Downloaded { bytes, reused_bytes: local.reused_bytes })
 }
 
@@ -135,22 +128,12 @@ async fn fetch(job: &Job, missing: Vec<Want>, packs: &BTreeMap<String, ManifestP
 }
 
 /// Makes everything durable.
-async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, disks: Disks) -> Result<()> {
-    let temporary = Arc::clone(targets);
-    let removed =
-        context.blocking(move || temporary.iter().try_for_each(|target| durable::remove_dir_all(&target.temporary)));
-    removed.await?;
-    context.waiting(move || disks.iter().try_for_each(SyncFs::begin)).await
-}
-
-/// Keeps nothing of what may be lost.
-async fn forget(context: &TaskContext, targets: &Arc<Vec<Target>>) -> Result<()> {
+async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, disks: Arc<Disks>) -> Result<()> {
     let targets = Arc::clone(targets);
-    let forgotten = context.blocking(move || {
-        targets.iter().try_for_each(|target| durable::remove_dir_all(&target.dir))?;
-        targets.iter().try_for_each(|target| files::make_dir(&target.dir))
-    });
-    forgotten.await
+    let removed =
+        context.blocking(move || targets.iter().try_for_each(|target| durable::remove_dir_all(&target.temporary)));
+    removed.await?;
+    context.waiting(move || disks.sync()).await
 }
 
 /// What it means that `path` could not be read as it must be: damage and absence are final and named.

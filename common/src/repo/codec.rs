@@ -209,8 +209,8 @@ fn is_noise(plain: &[u8]) -> bool {
     for piece in plain.chunks(plain.len() / PLACES).take(PLACES) {
         piece.iter().take(PIECE).for_each(|byte| counts[usize::from(*byte)] += 1);
     }
-    // How many pairs of equal bytes there are: each with itself, and of noise SAMPLE² / 256
-    // more with a deviation of 90; of text there are ten times as many.
+    // How many pairs of equal bytes there are: each with itself, and of noise SAMPLE² / 256 more with a deviation of 90;
+    // of text there are ten times as many.
     let pairs: u32 = counts.iter().map(|count| count * count).sum();
     pairs < (SAMPLE + SAMPLE * SAMPLE / 256 + SAMPLE / 2) as u32
 }
