@@ -97,6 +97,25 @@ impl Standalone {
         backends: usize,
         address: &str,
     ) -> std::result::Result<(), Failure> {
+        let attached = tokio::time::timeout(ATTACH_WITHIN, self.attach_agents(config, backends, address)).await;
+        attached.unwrap_or_else(|_| {
+            let mut statuses = self.agents.iter().map(|(number, agent)| (number, agent.status()));
+            let missing = statuses.find(|(_, status)| status.attached_to.is_none());
+            let told =
+                missing.map_or_else(String::new, |(number, status)| format!("be{number}: {}", be::told(&status)));
+            let within = ATTACH_WITHIN.as_secs();
+            let message = format!("agents did not attach to {address} within {within} seconds: {told}");
+            Err(Failure::transient(Kind::TimedOut, message))
+        })
+    }
+
+    /// One after another, so that backends get their numbers in the order of their names.
+    async fn attach_agents(
+        &mut self,
+        config: &StandaloneConfig,
+        backends: usize,
+        address: &str,
+    ) -> std::result::Result<(), Failure> {
         for number in 1..=backends {
             let token = self.fe.agent_token().clone();
             let agent = be::start(&config.be(number, address.to_owned(), token)).await?;
@@ -104,19 +123,14 @@ impl Standalone {
                 let dir = config.data.join(format!("be{number}"));
                 tracing::info!(dir = %dir.display(), "backend was decommissioned: its directory may be deleted");
                 agent.shutdown().await;
-            } else {
-                self.agents.push((number, agent));
+                continue;
+            }
+            self.agents.push((number, agent));
+            if let Some((_, agent)) = self.agents.last() {
+                agent.wait_attached().await?;
             }
         }
-        let attached = async { join_all(self.agents.iter().map(|(_, agent)| agent.wait_attached())).await };
-        if let Ok(attached) = tokio::time::timeout(ATTACH_WITHIN, attached).await {
-            return attached.into_iter().collect();
-        }
-        let mut statuses = self.agents.iter().map(|(number, agent)| (number, agent.status()));
-        let missing = statuses.find(|(_, status)| status.attached_to.is_none());
-        let told = missing.map_or_else(String::new, |(number, status)| format!("be{number}: {}", be::told(&status)));
-        let message = format!("agents did not attach to {address} within {} seconds: {told}", ATTACH_WITHIN.as_secs());
-        Err(Failure::transient(Kind::TimedOut, message))
+        Ok(())
     }
 
     /// The coordinator.
