@@ -158,6 +158,7 @@ impl TabletStore for Engine {
         // What the files alone do not tell travels as a generated one.
         let list = PinnedContent::Generated(spell(&record.segments)?.into());
         files.push(PinnedFile { path: LIST.to_owned(), content: list });
+        let files = Box::new(files.into_iter().map(Ok));
         Ok(PinnedTablet { root: 0, lineage: record.lineage, files, guard: Box::new(guard) })
     }
 

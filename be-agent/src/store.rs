@@ -87,24 +87,24 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// See [`PinnedTablet::files`].
+pub type PinnedFiles = Box<dyn Iterator<Item = Result<PinnedFile>> + Send>;
+
 /// A tablet's files at a version, kept from removal for as long as this value lives.
 pub struct PinnedTablet {
     /// The index into [`TabletStore::roots`].
     pub root: usize,
     /// The history that the version counts in.
     pub lineage: Lineage,
-    /// The files.
-    pub files: Vec<PinnedFile>,
+    /// The files, named one by one: there may be very many. Whoever gets an error has not got all of them.
+    pub files: PinnedFiles,
     /// Whatever the engine needs to keep the files; dropped when they are linked.
     pub guard: Box<dyn Any + Send>,
 }
 
 impl fmt::Debug for PinnedTablet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinnedTablet")
-            .field("root", &self.root)
-            .field("files", &self.files.len())
-            .finish_non_exhaustive()
+        f.debug_struct("PinnedTablet").field("root", &self.root).finish_non_exhaustive()
     }
 }
 
@@ -120,7 +120,7 @@ pub struct PinnedFile {
 /// Where a file's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinnedContent {
-    /// An immutable file on the tablet's root.
+    /// An immutable file on the tablet's root. It may go when the tablet is no longer pinned.
     File(PathBuf),
     /// Bytes made for the snapshot: headers, delete vectors.
     Generated(Bytes),

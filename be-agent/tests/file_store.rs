@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabvault_be_agent::load::LoadStore;
+use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::conformance::{self, Fixture};
 use tabvault_be_agent::store::file::FileTabletStore;
-use tabvault_be_agent::store::{PinnedContent, TabletStore};
 use tabvault_common::failure::Kind;
 use tabvault_common::ids::{JobUuid, TabletId, Version};
 use tabvault_common::task::{JobEnd, TabletVersion};
 
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{SCHEMA, at, create, load_task, memory, open, snapshot};
+use trees::{SCHEMA, at, create, load_task, memory, open, pinned, snapshot};
 
 struct Loaded {
     store: FileTabletStore,
@@ -69,12 +69,12 @@ async fn contents_and_ownership_are_the_same_after_a_restart() {
     store.load(JobUuid::random(), &load_task(source.path(), 2, &[1]), &Arc::default(), &memory()).await.unwrap();
     let job = JobUuid::random();
     create(&store, job, 2).await;
-    let (before, usage) = (store.pin(at(1, 2)).await.unwrap().files, store.usage().await.unwrap());
+    let (before, usage) = (pinned(&store, 1, 2).await, store.usage().await.unwrap());
     assert_eq!((usage.tablets, usage.bytes), (2, 3));
     drop(store);
 
     let store = open(dir.path()).await;
-    assert_eq!(store.pin(at(1, 2)).await.unwrap().files, before);
+    assert_eq!(pinned(&store, 1, 2).await, before);
     assert_eq!(store.usage().await.unwrap(), usage);
     assert_eq!(store.jobs().await.unwrap(), [job]);
     assert_eq!(store.pin(at(2, 1)).await.unwrap_err().kind, Kind::FailedPrecondition);
@@ -82,7 +82,7 @@ async fn contents_and_ownership_are_the_same_after_a_restart() {
     drop(store);
     let store = open(dir.path()).await;
     assert_eq!(store.jobs().await.unwrap(), []);
-    assert_eq!(store.pin(at(2, 1)).await.unwrap().files.len(), 1);
+    assert_eq!(pinned(&store, 2, 1).await.len(), 1);
 }
 
 #[tokio::test]
@@ -193,9 +193,7 @@ async fn an_adoption_that_died_with_the_files_in_its_hands_is_done_again() {
     let store = open(dir.path()).await;
     store.adopt(job, &mapping, &download).await.unwrap();
     store.settle(job, JobEnd::Published).await.unwrap();
-    let pinned = store.pin(at(5, 2)).await.unwrap();
-    let PinnedContent::File(path) = &pinned.files[0].content else { panic!("{:?}", pinned.files) };
-    assert_eq!(fs::read_to_string(path).unwrap(), "one");
+    assert_eq!(pinned(&store, 5, 2).await[0], ("files/2-1".to_owned(), b"one".to_vec()));
 }
 
 #[tokio::test]

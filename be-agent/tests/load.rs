@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use tabvault_be_agent::load::LoadStore;
 use tabvault_be_agent::progress::Progress;
-use tabvault_be_agent::store::TabletStore;
 use tabvault_be_agent::store::file::bucket_of;
+use tabvault_be_agent::store::{PinnedContent, TabletStore};
 use tabvault_common::failure::{Kind, Retry};
 use tabvault_common::ids::{JobUuid, SchemaHash, TabletId};
 
 #[path = "file_store/trees.rs"]
 mod trees;
-use trees::{at, create, export, load, load_task, make_odd_tree, memory, open, read_tree, restore, set_times};
+use trees::{at, create, export, load, load_task, make_odd_tree, memory, open, pinned, read_tree, restore, set_times};
 
 const TABLETS: [u64; 3] = [1, 2, 3];
 
@@ -146,13 +146,35 @@ async fn what_did_not_change_is_stored_once_and_keeps_its_name() {
     assert_eq!(store.usage().await.unwrap().bytes, before + 2);
     let names = |version| {
         let store = &store;
-        async move {
-            let pinned = store.pin(at(1, version)).await.unwrap();
-            pinned.files.into_iter().map(|file| file.path).collect::<Vec<_>>()
-        }
+        async move { pinned(store, 1, version).await.into_iter().map(|(path, _)| path).collect::<Vec<_>>() }
     };
     assert_eq!(names(2).await, ["files/2-1", "files/2-2", "index.jsonl"]);
     assert_eq!(names(3).await, ["files/2-2", "files/3-1", "index.jsonl"]);
+}
+
+#[tokio::test]
+async fn of_very_many_loads_each_leaves_what_no_later_one_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store")).await;
+    let source = dir.path().join("source");
+    write(&source, &[("was/a/file", "0"), ("was a file", "0")]);
+    load(&store, &source, 2, &[1]).await.unwrap();
+    let mut expected: BTreeMap<String, String> = BTreeMap::new();
+    for version in 3..100 {
+        fs::remove_dir_all(&source).unwrap();
+        let (own, content) = (format!("{version}"), format!("{}", version % 7));
+        write(&source, &[(&own, &content), ("every time", &content), ("was a file/now", &content)]);
+        if version == 50 {
+            fs::write(source.join("was"), "a directory").unwrap();
+            expected.insert("was".to_owned(), "a directory".to_owned());
+        }
+        load(&store, &source, version, &[1]).await.unwrap();
+        expected
+            .extend([own, "every time".to_owned(), "was a file/now".to_owned()].map(|path| (path, content.clone())));
+    }
+    let target = dir.path().join("target");
+    export(&store, &target, 99, &[1]).await.unwrap();
+    assert_eq!(contents(&target), expected);
 }
 
 #[tokio::test]
@@ -173,11 +195,9 @@ async fn replicas_agree_and_different_attributes_do_not() {
 }
 
 async fn trees_index(store: tabvault_be_agent::store::file::FileTabletStore) -> Vec<u8> {
-    let pinned = store.pin(at(1, 2)).await.unwrap();
-    match &pinned.files.last().unwrap().content {
-        tabvault_be_agent::store::PinnedContent::Generated(bytes) => bytes.to_vec(),
-        tabvault_be_agent::store::PinnedContent::File(path) => panic!("{} is no index", path.display()),
-    }
+    let (name, index) = pinned(&store, 1, 2).await.pop().unwrap();
+    assert_eq!(name, "index.jsonl");
+    index
 }
 
 #[tokio::test]
@@ -324,14 +344,16 @@ async fn a_pin_is_not_disturbed_by_loads_and_holds_back_a_replacement() {
     let source = dir.path().join("source");
     write(&source, &[("a", "2")]);
     load(&store, &source, 2, &[1]).await.unwrap();
-    let pinned = store.pin(at(1, 2)).await.unwrap();
+    let held = store.pin(at(1, 2)).await.unwrap();
+    let before = pinned(&store, 1, 2).await;
     write(&source, &[("a", "3")]);
     load(&store, &source, 3, &[1]).await.unwrap();
-    assert_eq!(store.pin(at(1, 2)).await.unwrap().files, pinned.files);
-    drop(pinned);
+    assert_eq!(pinned(&store, 1, 2).await, before);
+    drop(held);
 
-    let pinned = store.pin(at(1, 3)).await.unwrap();
-    let files = pinned.files.clone();
+    let mut held = store.pin(at(1, 3)).await.unwrap();
+    let PinnedContent::File(file) = held.files.next().unwrap().unwrap().content else { panic!("no file") };
+    let before = pinned(&store, 1, 3).await;
     write(&source, &[("a", "4")]);
     let replacing = tokio::spawn({
         let (store, source) = (store.clone(), source.clone());
@@ -340,16 +362,12 @@ async fn a_pin_is_not_disturbed_by_loads_and_holds_back_a_replacement() {
     // It may come as far as it can: what is pinned must still be there.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
-        for file in &files {
-            if let tabvault_be_agent::store::PinnedContent::File(path) = &file.content {
-                assert_eq!(fs::read(path).unwrap(), b"3");
-            }
-        }
+        assert_eq!(fs::read(&file).unwrap(), b"3");
     }
     assert!(!replacing.is_finished());
-    drop(pinned);
+    drop(held);
     replacing.await.unwrap().unwrap();
-    assert_ne!(store.pin(at(1, 3)).await.unwrap().files, files);
+    assert_ne!(pinned(&store, 1, 3).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

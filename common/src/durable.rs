@@ -16,7 +16,7 @@
 //! kernel may have dropped the bytes: nothing here tries the same descriptor again.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,8 @@ const TEMPORARY_PREFIX: &str = ".tabvault-tmp-";
 const SHARED: u32 = 0o666;
 /// Permissions of new files that hold secrets.
 const PRIVATE: u32 = 0o600;
+/// Bytes that are written at once of what comes in pieces.
+const BUFFER: usize = 64 * 1024;
 
 /// What [`create_file`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +58,27 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY_PREFIX)
 }
 
+/// A path beside `path` that nobody else has, with a name that [`is_temporary`].
+#[must_use]
+pub fn temporary_beside(path: &Path) -> PathBuf {
+    parent(path).join(format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()))
+}
+
 /// Writes the file `path` with `bytes`, replacing what was there, durably. Its directory must exist.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let temporary = Temporary::write(path, bytes, SHARED)?;
-    rename_raw(&temporary.path, path).map_err(|error| Failure::io(format_args!("write {}", path.display()), &error))?;
+    put(path, Temporary::of(path, bytes, SHARED)?)
+}
+
+/// As [`write_file`], with the bytes that `fill` writes, which are buffered: for what is too long to hold.
+///
+/// # Errors
+/// What the disk says, or the first error of `fill`; then nothing has changed.
+pub fn write_file_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    put(path, Temporary::write(path, SHARED, fill)?)
+}
+
+fn put(path: &Path, temporary: Temporary) -> Result<(), Failure> {
+    rename_raw(&temporary.path, path).map_err(|error| failed(path, &error))?;
     temporary.keep();
     sync_dir(parent(path))
 }
@@ -69,12 +88,12 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Of any number of racing callers exactly one gets [`Creation::Created`]. [`Creation::Exists`] is durable, too: the
 /// directory is synced before it is returned.
 pub fn create_file(path: &Path, bytes: &[u8]) -> Result<Creation, Failure> {
-    create(path, Temporary::write(path, bytes, SHARED)?)
+    create(path, Temporary::of(path, bytes, SHARED)?)
 }
 
 /// As [`create_file`], for secrets: at no moment can anybody but the owner read the file.
 pub fn create_private_file(path: &Path, bytes: &[u8]) -> Result<Creation, Failure> {
-    create(path, Temporary::write(path, bytes, PRIVATE)?)
+    create(path, Temporary::of(path, bytes, PRIVATE)?)
 }
 
 fn create(path: &Path, temporary: Temporary) -> Result<Creation, Failure> {
@@ -233,24 +252,35 @@ struct Temporary {
 
 impl Temporary {
     /// Writes and syncs `bytes` beside `target`.
-    fn write(target: &Path, bytes: &[u8], mode: u32) -> Result<Self, Failure> {
-        let path = parent(target).join(format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()));
+    fn of(target: &Path, bytes: &[u8], mode: u32) -> Result<Self, Failure> {
+        Self::write(target, mode, |out| out.write_all(bytes).map_err(|error| failed(target, &error)))
+    }
+
+    /// Writes and syncs beside `target` what `fill` writes.
+    fn write(
+        target: &Path,
+        mode: u32,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         // From here on the name is removed whatever happens.
-        let temporary = Self { path, keep: false };
+        let temporary = Self { path: temporary_beside(target), keep: false };
         let opened = File::options().write(true).create_new(true).mode(mode).open(&temporary.path);
-        let written = opened.and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        match written {
-            Ok(()) => Ok(temporary),
-            Err(error) => Err(Failure::io(format_args!("write {}", target.display()), &error)),
-        }
+        let mut out = BufWriter::with_capacity(BUFFER, opened.map_err(|error| failed(target, &error))?);
+        fill(&mut out)?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| failed(target, &error))?;
+        Ok(temporary)
     }
 
     fn keep(mut self) {
         self.keep = true;
     }
+}
+
+fn failed(target: &Path, error: &io::Error) -> Failure {
+    Failure::io(format_args!("write {}", target.display()), error)
 }
 
 impl Drop for Temporary {

@@ -112,7 +112,8 @@ impl Cluster {
                         PinnedContent::File(path) => std::fs::read(path).expect("read a segment"),
                         PinnedContent::Generated(bytes) => bytes.to_vec(),
                     };
-                    let files = pinned.files.iter().map(|file| (file.path.clone(), read(&file.content)));
+                    let files = pinned.files.map(|file| file.expect("name a file"));
+                    let files = files.map(|file| (file.path, read(&file.content)));
                     replicas.insert(files.collect::<BTreeMap<_, _>>());
                 }
                 assert_eq!(replicas.len(), 1, "replicas of tablet {id} differ");

@@ -13,7 +13,7 @@ use tabvault_common::failure::Kind;
 use tabvault_common::ids::{ClusterId, JobUuid, Lineage, SchemaHash, TabletId, TabletIdentity, Version};
 use tabvault_common::task::{CreateTablet, JobEnd, TabletMapping, TabletVersion};
 
-use super::{PinnedContent, PinnedTablet, TabletStore};
+use super::{PinnedContent, PinnedFile, PinnedTablet, Result, TabletStore};
 
 /// What the suite cannot do through the port.
 #[async_trait]
@@ -74,14 +74,14 @@ impl Suite<'_> {
 
     async fn pinning(&self) {
         let at = self.fixture.fill(TabletId(FIRST + 1)).await;
-        let pinned = self.store.pin(at).await.unwrap();
+        let mut pinned = self.store.pin(at).await.unwrap();
         assert_eq!(pinned.root, self.store.root_of(at.tablet).await.unwrap());
-        let first = read(&pinned);
+        let first = read(&named(&mut pinned));
         let lineage = pinned.lineage;
         drop(pinned);
         assert!(!first.is_empty(), "a pinned tablet has files");
-        let again = self.store.pin(at).await.unwrap();
-        assert_eq!((read(&again), again.lineage), (first, lineage), "pinning again names the same files");
+        let mut again = self.store.pin(at).await.unwrap();
+        assert_eq!((read(&named(&mut again)), again.lineage), (first, lineage), "pinning again names the same files");
         drop(again);
 
         let other = TabletVersion { schema_hash: SchemaHash(at.schema_hash.0 ^ 1), ..at };
@@ -124,13 +124,13 @@ impl Suite<'_> {
         self.store.settle(job, JobEnd::Published).await.unwrap();
         self.store.settle(job, JobEnd::Published).await.unwrap();
         assert!(!self.store.jobs().await.unwrap().contains(&job));
-        let pinned = self.store.pin(at).await.unwrap();
-        assert_eq!(read(&pinned), snapshot.files, "a restored tablet has the files of the snapshot");
+        let mut pinned = self.store.pin(at).await.unwrap();
+        assert_eq!(read(&named(&mut pinned)), snapshot.files, "a restored tablet has the files of the snapshot");
         assert_ne!(pinned.lineage, snapshot.source.lineage, "a restored tablet starts a history of its own");
         drop(pinned);
         self.store.drop_tablet(snapshot.at.tablet).await.unwrap();
-        let pinned = self.store.pin(at).await.unwrap();
-        assert_eq!(read(&pinned), snapshot.files, "a restored tablet does not need its source");
+        let mut pinned = self.store.pin(at).await.unwrap();
+        assert_eq!(read(&named(&mut pinned)), snapshot.files, "a restored tablet does not need its source");
         drop(pinned);
         self.store.drop_tablet(at.tablet).await.unwrap();
     }
@@ -145,7 +145,11 @@ impl Suite<'_> {
         self.assert_hidden(at).await;
         self.store.adopt(job, &mapping, &directory).await.unwrap();
         self.store.settle(job, JobEnd::Published).await.unwrap();
-        assert_eq!(read(&self.store.pin(at).await.unwrap()), snapshot.files, "a failed attempt does no harm");
+        assert_eq!(
+            read(&named(&mut self.store.pin(at).await.unwrap())),
+            snapshot.files,
+            "a failed attempt does no harm"
+        );
         self.store.drop_tablet(at.tablet).await.unwrap();
         self.store.drop_tablet(snapshot.at.tablet).await.unwrap();
         fs::remove_dir_all(&directory).unwrap_or_default();
@@ -158,22 +162,27 @@ impl Suite<'_> {
         self.store.settle(job, JobEnd::Discarded).await.unwrap();
         assert!(!self.store.jobs().await.unwrap().contains(&job));
         assert_eq!(self.store.root_of(mapping.target).await.unwrap_err().kind, Kind::NotFound);
-        assert_eq!(read(&self.store.pin(snapshot.at).await.unwrap()), snapshot.files, "only the job's tablets go");
+        assert_eq!(
+            read(&named(&mut self.store.pin(snapshot.at).await.unwrap())),
+            snapshot.files,
+            "only the job's tablets go"
+        );
         self.store.drop_tablet(snapshot.at.tablet).await.unwrap();
         fs::remove_dir_all(&directory).unwrap_or_default();
     }
 
     async fn dropping_while_pinned(&self) {
         let at = self.fixture.fill(TabletId(FIRST + 10)).await;
-        let pinned = self.store.pin(at).await.unwrap();
-        let files = read(&pinned);
+        let mut pinned = self.store.pin(at).await.unwrap();
+        let all = named(&mut pinned);
+        let files = read(&all);
         let dropping = tokio::spawn({
             let store = self.store.clone();
             async move { store.drop_tablet(at.tablet).await }
         });
         // A store may wait for the pin or keep the files by other means: both are right.
         tokio::task::yield_now().await;
-        let directory = self.link(&pinned);
+        let directory = self.link(pinned.root, &all);
         drop(pinned);
         dropping.await.unwrap().unwrap();
         assert_eq!(read_dir(&directory), files, "what was pinned was linked and stays");
@@ -195,7 +204,7 @@ impl Suite<'_> {
         let mut target = new_tablet(number + 1, at.schema_hash);
         target.reuse_from = Some(at);
         self.store.create(job, &target).await.unwrap();
-        let pinned = self.store.pin(at).await.unwrap();
+        let mut pinned = self.store.pin(at).await.unwrap();
         let source = TabletIdentity {
             cluster: ClusterId::random(),
             tablet: at.tablet,
@@ -204,8 +213,9 @@ impl Suite<'_> {
         };
         let root = self.store.root_of(target.tablet).await.unwrap();
         let same_root = root == pinned.root;
-        let directory = if same_root { self.link(&pinned) } else { self.copy(&pinned, root) };
-        let snapshot = Snapshot { at, source: source.clone(), files: read(&pinned) };
+        let all = named(&mut pinned);
+        let directory = if same_root { self.link(root, &all) } else { self.copy(root, &all) };
+        let snapshot = Snapshot { at, source: source.clone(), files: read(&all) };
         (snapshot, job, TabletMapping { source, target: target.tablet, schema_hash: at.schema_hash }, directory)
     }
 
@@ -216,9 +226,9 @@ impl Suite<'_> {
     }
 
     /// As the agent does it.
-    fn link(&self, pinned: &PinnedTablet) -> PathBuf {
-        let directory = self.new_directory(pinned.root);
-        for file in &pinned.files {
+    fn link(&self, root: usize, files: &[PinnedFile]) -> PathBuf {
+        let directory = self.new_directory(root);
+        for file in files {
             let to = directory.join(&file.path);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             match &file.content {
@@ -229,9 +239,9 @@ impl Suite<'_> {
         directory
     }
 
-    fn copy(&self, pinned: &PinnedTablet, root: usize) -> PathBuf {
+    fn copy(&self, root: usize, files: &[PinnedFile]) -> PathBuf {
         let directory = self.new_directory(root);
-        for (path, bytes) in read(pinned) {
+        for (path, bytes) in read(files) {
             let to = directory.join(path);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             durable::write_file(&to, &bytes).unwrap();
@@ -244,10 +254,15 @@ fn new_tablet(number: u64, schema_hash: SchemaHash) -> CreateTablet {
     CreateTablet { tablet: TabletId(number), schema_hash, lineage: Lineage::random(), reuse_from: None }
 }
 
+/// All files of a tablet that stays pinned.
+fn named(pinned: &mut PinnedTablet) -> Vec<PinnedFile> {
+    pinned.files.by_ref().collect::<Result<_>>().unwrap()
+}
+
 /// The names and bytes of a pinned tablet's files. Asserts what must hold of the names.
-fn read(pinned: &PinnedTablet) -> BTreeMap<String, Vec<u8>> {
+fn read(pinned: &[PinnedFile]) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for file in &pinned.files {
+    for file in pinned {
         let why = tabvault_common::repo::layout::refuse_file_path(&file.path);
         assert_eq!(why, None, "the file name {:?} cannot stand in a manifest", file.path);
         let bytes = match &file.content {

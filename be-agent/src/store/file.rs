@@ -48,17 +48,15 @@ use tabvault_common::ids::{JobUuid, TabletId};
 use tabvault_common::task::{CreateTablet, Export, JobEnd, Load, LoadedTablet, TabletMapping, TabletVersion};
 use uuid::Uuid;
 
-use self::entry::Entry;
 use self::export::UnderWay;
 use self::header::Header;
-use self::index::INDEX_NAME;
 use self::parallel::blocking;
 use self::tablet::{Tablet, not_found};
 use crate::config::StorageOpener;
 use crate::load::LoadStore;
 use crate::memory::Memory;
 use crate::progress::Progress;
-use crate::store::{DataRoot, PinnedContent, PinnedFile, PinnedTablet, Result, TabletStore, Usage};
+use crate::store::{DataRoot, PinnedTablet, Result, TabletStore, Usage};
 
 mod adopt;
 mod budget;
@@ -71,8 +69,9 @@ mod location;
 mod open;
 mod parallel;
 mod path;
+mod pin;
 mod tablet;
-mod view;
+mod visible;
 
 pub use load::bucket_of;
 
@@ -210,23 +209,7 @@ impl TabletStore for FileTabletStore {
         blocking(move |_| {
             let state = tablet.snapshot()?;
             state.check_readable(at)?;
-            let view = tablet.view(&state, at.version)?;
-            let index = index::encode(view.entries(), None)?;
-            let mut data: Vec<_> = view
-                .entries()
-                .filter_map(|entry| if let Entry::File { data, .. } = entry { Some(*data) } else { None })
-                .collect();
-            data.sort_unstable();
-            // Two paths may name one data file: what is loaded again unchanged keeps it, wherever it is.
-            data.dedup();
-            let mut files = Vec::with_capacity(data.len() + 1);
-            for name in data {
-                let content = PinnedContent::File(tablet.data_path(&state, name)?);
-                files.push(PinnedFile { path: name.to_string(), content });
-            }
-            files.push(PinnedFile { path: INDEX_NAME.to_owned(), content: PinnedContent::Generated(index.into()) });
-            let lineage = state.header.lineage;
-            Ok(PinnedTablet { root: tablet.root, lineage, files, guard: Box::new(guard) })
+            pin::pin(tablet, state, at.version, guard)
         })
         .await
     }

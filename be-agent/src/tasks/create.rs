@@ -43,7 +43,8 @@ async fn link_for_reuse(context: &TaskContext, source: TabletVersion, target: Ta
     }
     let dir = context.shared.work.reuse(root, context.key.job, target)?;
     let linked = context.blocking(move || {
-        for file in &pinned.files {
+        for file in pinned.files {
+            let file = file?;
             if let PinnedContent::File(from) = &file.content {
                 files::link(from, &files::place(&dir, &file.path)?)?;
             }

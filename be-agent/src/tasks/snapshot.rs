@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::context::TaskContext;
 use crate::files::{self, Places};
-use crate::store::{PinnedContent, PinnedTablet, Result};
+use crate::store::{PinnedContent, PinnedFiles, PinnedTablet, Result};
 
 /// Tablets that are linked at once: the file system does it for several directories side by side, and each may need
 /// memory for its index.
@@ -62,19 +62,19 @@ async fn snapshot(context: &TaskContext, at: TabletVersion) -> Result<TabletTota
     context.require_space(pinned.root, 0).await?;
     let dir = context.shared.work.snapshot(pinned.root, job, at.tablet, at.version)?;
     let linked = context.blocking(move || {
-        link_all(&pinned, &dir)?;
+        link_all(pinned, &dir)?;
         totals(at.tablet, &dir)
     });
     linked.await.map_err(|failure| failure.context(format_args!("snapshot tablet {}", at.tablet)))
 }
 
 /// Brings a pinned tablet's files into `dir`, which appears whole.
-fn link_all(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
+fn link_all(pinned: PinnedTablet, dir: &Path) -> Result<()> {
     let mut name = dir.as_os_str().to_owned();
     name.push(format!(".tmp-{}", Uuid::new_v4()));
     let temporary = Path::new(&name);
     files::make_dir(temporary)?;
-    let filled = fill(pinned, temporary).and_then(|()| files::rename(temporary, dir));
+    let filled = fill(pinned.files, temporary).and_then(|()| files::rename(temporary, dir));
     match filled {
         Ok(true) => Ok(()),
         // Somebody else made it meanwhile, of the same version.
@@ -88,9 +88,10 @@ fn link_all(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
     }
 }
 
-fn fill(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
+fn fill(files: PinnedFiles, dir: &Path) -> Result<()> {
     let (mut places, mut directories) = (Places::default(), Directories::default());
-    for file in &pinned.files {
+    for file in files {
+        let file = file?;
         let place = places.place(dir, &file.path)?;
         match &file.content {
             PinnedContent::File(from) => directories.link(from, &place)?,
@@ -104,6 +105,12 @@ fn fill(pinned: &PinnedTablet, dir: &Path) -> Result<()> {
 }
 
 fn totals(tablet: TabletId, dir: &Path) -> Result<TabletTotals> {
-    let files = files::walk(dir)?;
-    Ok(TabletTotals { tablet, files: files.len() as u64, bytes: files.iter().map(|file| file.size).sum() })
+    let mut totals = TabletTotals { tablet, files: 0, bytes: 0 };
+    files::each_below(dir, &mut |_, entry| {
+        if let files::Entry::File(size, _) = entry {
+            (totals.files, totals.bytes) = (totals.files + 1, totals.bytes + size);
+        }
+        Ok(())
+    })?;
+    Ok(totals)
 }

@@ -128,6 +128,7 @@ impl TabletStore for DirStore {
             let content = PinnedContent::Generated(Bytes::from_static(GENERATED));
             files.push(PinnedFile { path: "header".into(), content });
         }
+        let files = Box::new(files.into_iter().map(Ok));
         Ok(PinnedTablet { root: 0, lineage: Lineage(uuid::Uuid::nil()), files, guard: Box::new(()) })
     }
 

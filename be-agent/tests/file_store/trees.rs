@@ -69,6 +69,19 @@ pub async fn create(store: &FileTabletStore, job: JobUuid, tablet: u64) {
     store.create(job, &tablet).await.unwrap();
 }
 
+/// The names and bytes of a tablet's files, sorted by name.
+pub async fn pinned(store: &FileTabletStore, tablet: u64, version: u64) -> Vec<(String, Vec<u8>)> {
+    let pinned = store.pin(at(tablet, version)).await.unwrap();
+    let files = pinned.files.map(|file| {
+        let file = file.unwrap();
+        let PinnedContent::File(path) = file.content else { panic!("{} is no file", file.path) };
+        (file.path, fs::read(path).unwrap())
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort_unstable();
+    files
+}
+
 /// Brings a tablet's files into `directory` as a backup and a download would.
 pub async fn snapshot(
     store: &FileTabletStore,
@@ -78,7 +91,8 @@ pub async fn snapshot(
     directory: &Path,
 ) -> TabletMapping {
     let pinned = store.pin(at(tablet, version)).await.unwrap();
-    for file in &pinned.files {
+    for file in pinned.files {
+        let file = file.unwrap();
         let to = directory.join(&file.path);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         match &file.content {

@@ -210,7 +210,8 @@ fn part(inner: &Inner, wanted: &ExportTablet) -> Result<Part> {
         })?;
     }
     let mut items = Vec::new();
-    for entry in tablet.view(&state, wanted.at.version)?.into_entries() {
+    for entry in tablet.visible(&state, wanted.at.version)? {
+        let entry = entry?;
         let path = entry.path().within(directory).map_err(|error| {
             Failure::fatal(Kind::InvalidArgument, format!("a file of tablet {}: {error}", tablet.id))
         })?;

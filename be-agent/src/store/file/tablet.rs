@@ -1,18 +1,24 @@
 //! One tablet: where its files are, and what of it is kept in memory.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, SchemaHash, TabletId, Version};
 use tabvault_common::task::TabletVersion;
 
-use super::entry::DataName;
+use super::entry::{DataName, Entry};
 use super::header::Header;
-use super::index::{self, Rowset};
-use super::view::View;
+use super::index::{Reader, Rowset};
+use super::visible::{Layer, Visible};
 use crate::store::Result;
+
+/// Most indexes of a tablet that are open at once: tasks of many tablets must not use up the process's files.
+const MAX_LAYERS: usize = 32;
 
 /// A tablet that is on disk. Entries of indexes are not kept: they are read when they are needed.
 #[derive(Debug)]
@@ -70,12 +76,40 @@ impl Tablet {
     }
 
     /// What is visible at `version`, which the tablet must have.
-    pub(crate) fn view(&self, state: &State, version: Version) -> Result<View> {
-        let mut view = View::default();
+    pub(crate) fn visible(&self, state: &State, version: Version) -> Result<Visible<'static>> {
+        Ok(Visible::of(self.layers(state, version)?))
+    }
+
+    /// What the loads up to `version` brought; the earliest of very many are one layer.
+    pub(crate) fn layers(&self, state: &State, version: Version) -> Result<Vec<Layer<'static>>> {
+        let mut layers: Vec<Layer<'static>> = Vec::new();
         for version in state.rowsets.range(..=version).map(|(version, _)| *version) {
-            index::read(&self.index_path(version), |entry| view.apply(self.id, entry))?;
+            if layers.len() == MAX_LAYERS {
+                let below = self.spill(Visible::of(std::mem::take(&mut layers)))?;
+                layers.push(below);
+            }
+            layers.push(Box::new(Reader::open(&self.index_path(version))?));
         }
-        Ok(view)
+        Ok(layers)
+    }
+
+    /// Keeps entries in a file without a name, to be read once.
+    fn spill(&self, entries: Visible<'_>) -> Result<Layer<'static>> {
+        let id = self.id;
+        let failed = move |error: &io::Error| Failure::io(format_args!("merge the indexes of tablet {id}"), error);
+        let path = durable::temporary_beside(&self.index_path(Version::INITIAL));
+        let opened = File::options().read(true).write(true).create_new(true).open(&path);
+        let mut file = opened.map_err(|error| failed(&error))?;
+        fs::remove_file(&path).map_err(|error| failed(&error))?;
+        let mut out = BufWriter::new(&file);
+        for entry in entries {
+            serde_json::to_writer(&mut out, &entry?).map_err(|error| failed(&error.into()))?;
+        }
+        out.flush().map_err(|error| failed(&error))?;
+        drop(out);
+        file.rewind().map_err(|error| failed(&error))?;
+        let read = serde_json::Deserializer::from_reader(BufReader::new(file)).into_iter::<Entry>();
+        Ok(Box::new(read.map(move |entry| entry.map_err(|error| failed(&error.into())))))
     }
 
     /// The file that holds the bytes called `name`.

@@ -19,7 +19,7 @@ use tabvault_common::ids::{JobUuid, TabletId};
 use walkdir::WalkDir;
 
 use super::super::entry::Entry;
-use super::super::index;
+use super::super::index::Reader;
 use super::directories::{Directories, failure, timestamps};
 use crate::store::{DataRoot, Result};
 
@@ -180,10 +180,9 @@ impl Place {
         let mut all = Vec::new();
         for found in WalkDir::new(self.attributes()).min_depth(1) {
             let found = found.map_err(|error| Failure::io("list attributes of directories", &error.into()))?;
-            index::read(found.path(), |entry| {
-                all.push(entry);
-                Ok(())
-            })?;
+            for entry in Reader::open(found.path())? {
+                all.push(entry?);
+            }
         }
         all.sort_unstable_by(|a, b| a.path().cmp(b.path()));
         // An attempt before this one may have set some already.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode as RawMode, OFlags};
 use rustix::io::Errno;
 use tabvault_common::digest::{Digest, Hasher};
-use tabvault_common::durable::{self, SyncFs};
+use tabvault_common::durable::SyncFs;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::task::ExportTablet;
 
@@ -52,7 +52,7 @@ pub(super) fn write(
                 leaves.push(item);
             }
         }
-        durable::write_file(&place.attributes_of(part.tablet), &index::encode(attributes.iter(), None)?)?;
+        index::write_file(&place.attributes_of(part.tablet), &attributes, None)?;
         let worker = || (Directories::new(&tree), vec![0; BUFFER]);
         parallel::each(&mut leaves, stop, worker, |(directories, buffer), item| {
             let (above, name) = item.path.split();

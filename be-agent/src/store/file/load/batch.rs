@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tabvault_common::digest::Hasher;
 use tabvault_common::durable::{self, SyncFs};
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::ids::{JobUuid, Version};
+use tabvault_common::ids::{JobUuid, TabletId, Version};
 use tabvault_common::task::{Load, LoadedTablet};
 use tokio::sync::OwnedMutexGuard;
 
@@ -18,6 +18,7 @@ use super::super::index::{self, MAX_ENTRIES, Rowset};
 use super::super::parallel::{self, Stop};
 use super::super::path::TreePath;
 use super::super::tablet::{State, Tablet};
+use super::super::visible::{Layer, Visible};
 use super::tally::{Allowance, Tally};
 use super::{answer, bucket_of};
 use crate::store::Result;
@@ -104,8 +105,8 @@ impl Batch {
             let dir = dir.join("files");
             fs::create_dir_all(&dir)
                 .map_err(|error| Failure::io(format_args!("create directory {}", dir.display()), &error))?;
-            for entry in slot.tablet.view(&slot.state, self.before())?.entries() {
-                for above in entry.path().ancestors() {
+            for entry in slot.tablet.visible(&slot.state, self.before())? {
+                for above in entry?.path().ancestors() {
                     if !self.directories.contains(above) {
                         self.directories.insert(above.to_vec());
                     }
@@ -140,11 +141,7 @@ impl Batch {
             self.slot_of(entry.path().as_bytes()).and_then(|slot| self.slots.get_mut(slot)).ok_or_else(homeless)?;
         slot.taken += 1;
         if slot.taken > MAX_ENTRIES {
-            let message = format!(
-                "tablet {} gets more than {MAX_ENTRIES} files: spread the table over more buckets",
-                slot.tablet.id
-            );
-            return Err(Failure::fatal(Kind::ResourceExhausted, message));
+            return Err(too_many(slot.tablet.id));
         }
         if let Entry::File { data, .. } = entry {
             *data = DataName { version: self.version, number: slot.taken };
@@ -199,51 +196,75 @@ impl Batch {
 
     fn commit_slot(&self, slot: &Slot, mut brought: Vec<Entry>) -> Result<LoadedTablet> {
         let tablet = &slot.tablet;
-        let mut view = tablet.view(&slot.state, self.before())?;
         brought.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+        let gone = self.compare(slot, &mut brought)?;
         let mut hasher = Hasher::new();
-        let mut stored_bytes = 0;
-        for entry in &mut brought {
-            entry.hash_into(&mut hasher);
-            let Entry::File { path, size, digest, data, .. } = entry else { continue };
-            match view.get(path) {
-                // What did not change is stored once.
-                Some(Entry::File { digest: had, size: had_size, data: there, .. })
-                    if had == digest && had_size == size =>
-                {
-                    let copy = tablet.rowset_dir(self.version, self.job).join(data.to_string());
-                    durable::remove_file(&copy)?;
-                    *data = *there;
-                }
-                _ => stored_bytes += *size,
-            }
-        }
+        brought.iter().for_each(|entry| entry.hash_into(&mut hasher));
+        let is_new = |entry: &&Entry| matches!(entry, Entry::File { data, .. } if data.version == self.version);
+        let stored_bytes = brought.iter().filter(is_new).map(Entry::size).sum();
         let loaded_files = brought.iter().filter(|entry| entry.counts()).count() as u64;
         let loaded_bytes = brought.iter().map(Entry::size).sum();
-        let mut gone: Vec<TreePath> = self.covered.iter().flat_map(|covered| view.beneath(covered)).collect();
-        gone.retain(|path| brought.binary_search_by(|entry| entry.path().cmp(path)).is_err());
-        gone.sort_unstable();
-        gone.dedup();
-        brought.extend(gone.into_iter().map(|path| Entry::Gone { path }));
+        brought.extend(gone);
         brought.sort_unstable_by(|a, b| a.path().cmp(b.path()));
-        for entry in &brought {
-            view.apply(tablet.id, entry.clone())?;
-        }
-        let (files, bytes) = view.totals();
-        drop(view);
+        let (files, bytes) = self.visible_with(slot, &brought)?;
         let digest = hasher.finish();
         let rowset = Rowset { job: self.job, digest, loaded_files, loaded_bytes, files, bytes, stored_bytes };
-        self.write(slot, &index::encode(brought.iter(), Some(rowset))?, rowset)?;
+        self.write(slot, &brought, rowset)?;
         Ok(answer(tablet.id, &rowset))
     }
 
+    /// Lets what did not change keep its data file, which is stored once, and tells what is gone: what lies so far where
+    /// the source has a file or a link. `brought` is sorted by path.
+    fn compare(&self, slot: &Slot, brought: &mut [Entry]) -> Result<Vec<Entry>> {
+        let tablet = &slot.tablet;
+        let covered: HashSet<&[u8]> = self.covered.iter().map(TreePath::as_bytes).collect();
+        let (mut gone, mut at) = (Vec::new(), 0);
+        for before in tablet.visible(&slot.state, self.before())? {
+            let before = before?;
+            while brought.get(at).is_some_and(|entry| entry.path() < before.path()) {
+                at += 1;
+            }
+            let Some(now) = brought.get_mut(at).filter(|entry| entry.path() == before.path()) else {
+                if before.path().ancestors().any(|above| covered.contains(above)) {
+                    gone.push(Entry::Gone { path: before.path().clone() });
+                }
+                continue;
+            };
+            if let Entry::File { size, digest, data, .. } = now
+                && let Entry::File { size: had_size, digest: had, data: there, .. } = before
+                && (*digest, *size) == (had, had_size)
+            {
+                durable::remove_file(&tablet.rowset_dir(self.version, self.job).join(data.to_string()))?;
+                *data = there;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Files and bytes that are visible with `brought`.
+    fn visible_with(&self, slot: &Slot, brought: &[Entry]) -> Result<(u64, u64)> {
+        let mut layers: Vec<Layer<'_>> = slot.tablet.layers(&slot.state, self.before())?;
+        layers.push(Box::new(brought.iter().cloned().map(Ok)));
+        let (mut entries, mut files, mut bytes) = (0_u64, 0, 0);
+        for entry in Visible::of(layers) {
+            let entry = entry?;
+            entries += 1;
+            files += u64::from(entry.counts());
+            bytes += entry.size();
+        }
+        if entries > MAX_ENTRIES {
+            return Err(too_many(slot.tablet.id));
+        }
+        Ok((files, bytes))
+    }
+
     /// The commit of one tablet.
-    fn write(&self, slot: &Slot, index: &[u8], rowset: Rowset) -> Result<()> {
+    fn write(&self, slot: &Slot, brought: &[Entry], rowset: Rowset) -> Result<()> {
         let tablet = &slot.tablet;
         let replaced = slot.state.rowsets.get(&self.version);
         // Nobody may be looking at what is replaced. Whoever pins a version that was there before is not disturbed.
         let _unpinned = replaced.map(|_| tablet.pins.blocking_write());
-        durable::write_file(&tablet.index_path(self.version), index)?;
+        index::write_file(&tablet.index_path(self.version), brought, Some(rowset))?;
         tablet.state().rowsets.insert(self.version, rowset);
         if let Some(old) = replaced {
             let old = tablet.rowset_dir(self.version, old.job);
@@ -254,6 +275,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn too_many(tablet: TabletId) -> Failure {
+    let message = format!("tablet {tablet} gets more than {MAX_ENTRIES} files: spread the table over more buckets");
+    Failure::fatal(Kind::ResourceExhausted, message)
 }
 
 fn homeless() -> Failure {
