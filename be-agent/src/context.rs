@@ -23,6 +23,7 @@ use crate::digest_cache::DigestCache;
 use crate::gate::{Gate, Place};
 use crate::journal::Journals;
 use crate::load::LoadStore;
+use crate::memory::list::{self, Listed};
 use crate::memory::{Memory, Reservation};
 use crate::progress::Progress;
 use crate::store::{Result, TabletStore};
@@ -46,6 +47,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Waits until what a task remembers of `files` files, `bytes` in all, may be held beside what is in flight. It comes
+    /// before any of the task's transfers.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` with what to change if there will never be so much room.
+    pub(crate) async fn list(&self, files: u64, bytes: u64) -> Result<Listed> {
+        list::reserve(&self.lists, &self.memory, files, bytes).await
+    }
+
     /// Refuses to go on if the disk of `dir` would have less than the watermark left after `more` bytes. Blocks.
     pub(crate) fn require_space(&self, dir: &Path, more: u64) -> Result<()> {
         let available = durable::free_space(dir)?.available;

@@ -3,13 +3,16 @@
 //! # Overview
 //! Whoever is about to hold bytes of a transfer reserves them first, all at once and before anything else it may have
 //! to wait for, so that two waiters never hold what the other needs. Waiters are served in order: a large reservation
-//! is not starved by small ones.
+//! is not starved by small ones. What its holder keeps while it waits for more, the [`list`] of a task's files, is taken
+//! out of the budget: nobody else waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tabvault_common::failure::{Failure, Kind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+pub(crate) mod list;
 
 /// Reservations are counted in units of this many bytes.
 const UNIT: u64 = 4096;
@@ -24,6 +27,10 @@ pub struct Memory {
 struct Inner {
     units: Arc<Semaphore>,
     total_units: u32,
+    /// Units that one reservation may have: all that lists leave.
+    most: watch::Sender<u32>,
+    /// Units that lists may have.
+    listable: Arc<Semaphore>,
     reserved: AtomicU64,
     peak: AtomicU64,
 }
@@ -33,21 +40,39 @@ impl Memory {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let total_units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
-        let units = Arc::new(Semaphore::new(total_units as usize));
-        Self { inner: Arc::new(Inner { units, total_units, reserved: AtomicU64::new(0), peak: AtomicU64::new(0) }) }
+        let inner = Inner {
+            units: Arc::new(Semaphore::new(total_units as usize)),
+            total_units,
+            most: watch::Sender::new(total_units),
+            listable: Arc::new(Semaphore::new(list::listable(total_units) as usize)),
+            reserved: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Waits until `bytes` of the budget are free and takes them until the answer is dropped. More than the whole
-    /// budget counts as the whole budget: such a transfer runs alone. Cancel safe.
+    /// budget, or than lists leave of it, counts as all of that: such a transfer runs alone. Cancel safe.
     ///
     /// # Errors
     /// None while the budget lives; `Internal` guards against a closed one.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation, Failure> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.inner.total_units);
-        let permit = Arc::clone(&self.inner.units)
-            .acquire_many_owned(units)
-            .await
-            .map_err(|_| Failure::transient(Kind::Internal, "reserve memory: the budget is closed"))?;
+        let asked = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1);
+        let mut most = self.inner.most.subscribe();
+        loop {
+            let units = asked.min(*most.borrow_and_update());
+            // Who waits for more than lists leave would wait for them, and they for whoever waits behind.
+            let outdated = most.wait_for(|most| asked.min(*most) != units);
+            tokio::select! {
+                biased;
+                taken = self.take(units) => return taken,
+                _ = outdated => {}
+            }
+        }
+    }
+
+    async fn take(&self, units: u32) -> Result<Reservation, Failure> {
+        let permit = acquire(&self.inner.units, units).await?;
         let bytes = u64::from(units) * UNIT;
         let now = self.inner.reserved.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.inner.peak.fetch_max(now, Ordering::Relaxed);
@@ -71,6 +96,11 @@ impl Memory {
     pub fn peak(&self) -> u64 {
         self.inner.peak.load(Ordering::Relaxed)
     }
+}
+
+async fn acquire(units: &Arc<Semaphore>, number: u32) -> Result<OwnedSemaphorePermit, Failure> {
+    let permit = Arc::clone(units).acquire_many_owned(number).await;
+    permit.map_err(|_| Failure::transient(Kind::Internal, "reserve memory: the budget is closed"))
 }
 
 /// Bytes taken from a [`Memory`] until this is dropped.

@@ -2,9 +2,11 @@
 //!
 //! # Overview
 //! 1. [`want`]: the manifest is fetched, verified and read; the wanted tablets' files are placed.
+//!    What is remembered of them has its [`room`].
 //! 2. [`local`]: files whose digest is here already are linked; what an earlier attempt fetched is kept if its bytes
 //!    are still right.
-//! 3. [`objects`] are streamed; of packs, [`ranges`] are read that cover the wanted entries, or the pack as a whole.
+//! 3. What is missing is [`cut`] into transfers. [`objects`] are streamed; of packs, [`ranges`] are read that cover the
+//!    wanted entries, or the pack as a whole.
 //! 4. [`writeback`]: disks are synced while more is written, and once more at the end; opened before the first write.
 //!
 //! # Consistency
@@ -19,30 +21,31 @@
 //! # Cancellation
 //! What was begun lies under temporary names, which the next attempt or the end of the job removes.
 
+mod cut;
 mod local;
 mod objects;
 mod place;
 mod ranges;
+mod room;
+#[cfg(test)]
+mod samples;
 mod want;
 mod writeback;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use tabvault_broker::storage::Storage;
 use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
-use tabvault_common::repo::manifest::{FileLocation, ManifestPack};
 use tabvault_common::task::{Download, TaskResult};
 
 use crate::context::TaskContext;
 use crate::store::Result;
-use want::{Target, Want};
+use cut::Span;
+use want::{List, Source, Target};
 use writeback::{Disks, Writeback};
-
-/// Bytes that are kept per file: what the manifest says of it, and where it goes.
-const FILE: u64 = 500;
 
 /// What every transfer of one download shares.
 #[derive(Clone)]
@@ -63,20 +66,19 @@ impl Job {
 pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskResult> {
     let storage = context.shared.storage.open(&task.repository).await?;
     let job = Job { context: context.clone(), storage, writeback: Arc::default() };
-    let _listed = context.shared.lists.reserve(task.manifest.files.saturating_mul(FILE)).await?;
     let targets = Arc::new(want::targets(context, &task.tablets).await?);
-    let (wants, packs) = want::read_manifest(&job, &task, &targets).await?;
-    let bytes: u64 = wants.iter().map(|want| want.file.size).sum();
+    let (list, _listed) = want::read_manifest(&job, &task, &targets).await?;
+    let bytes: u64 = list.wants.iter().map(|want| want.size).sum();
     context.progress.add_total(bytes);
 
     let disks = Disks::open(context, &targets).await?;
-    let local = local::look(context, &targets, wants).await?;
-    context.progress.add_done(local.kept_bytes + local.reused_bytes);
-    metrics::counter!("tabvault_agent_bytes_reused_total").increment(local.reused_bytes);
-    require_space(context, &targets, &local.missing).await?;
+    let (local, list) = local::look(context, list).await?;
+    context.progress.add_done(local.kept + local.reused);
+    metrics::counter!("tabvault_agent_bytes_reused_total").increment(local.reused);
+    require_space(context, &list).await?;
 
     let fetched = async {
-        let fetched = fetch(&job, local.missing, &packs).await;
+        let fetched = fetch(&job, list).await;
         job.writeback.end();
         fetched
     };
@@ -84,13 +86,13 @@ pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskRes
     written?;
     fetched?;
     finish(context, &targets, disks).await?;
-    Ok(TaskResult::Downloaded { bytes, reused_bytes: local.reused_bytes })
+    Ok(TaskResult::Downloaded { bytes, reused_bytes: local.reused })
 }
 
-async fn require_space(context: &TaskContext, targets: &[Target], missing: &[Want]) -> Result<()> {
-    let mut more: BTreeMap<usize, u64> = targets.iter().map(|target| (target.root, 0)).collect();
-    for want in missing {
-        *more.entry(want.root).or_default() += want.file.size;
+async fn require_space(context: &TaskContext, missing: &List) -> Result<()> {
+    let mut more: BTreeMap<usize, u64> = missing.targets.iter().map(|target| (target.root, 0)).collect();
+    for want in &missing.wants {
+        *more.entry(missing.target(want).root).or_default() += want.size;
     }
     for (root, bytes) in more {
         context.require_space(root, bytes).await?;
@@ -99,32 +101,23 @@ async fn require_space(context: &TaskContext, targets: &[Target], missing: &[Wan
 }
 
 /// Fetches every file of `missing`, several transfers at once.
-async fn fetch(job: &Job, missing: Vec<Want>, packs: &BTreeMap<String, ManifestPack>) -> Result<()> {
-    let mut in_packs: BTreeMap<String, Vec<Want>> = BTreeMap::new();
-    let mut alone = Vec::new();
-    for want in missing {
-        match &want.file.at {
-            FileLocation::Pack { pack, .. } => in_packs.entry(pack.clone()).or_default().push(want),
-            FileLocation::Object { .. } => alone.push(want),
-        }
+async fn fetch(job: &Job, mut missing: List) -> Result<()> {
+    let cut = move || {
+        let spans = cut::cut(&mut missing);
+        Ok((spans, Arc::new(missing)))
+    };
+    let (spans, missing) = job.context.blocking(cut).await?;
+    let transfers = stream::iter(spans).map(|span| transfer(job.clone(), Arc::clone(&missing), span));
+    transfers.buffer_unordered(job.context.shared.parallel).try_for_each(|()| async { Ok(()) }).await
+}
+
+async fn transfer(job: Job, list: Arc<List>, span: Span) -> Result<()> {
+    let source = list.wants[span.wants()].first().map(|want| list.source(want));
+    if matches!(source, Some(Source::Object(_))) {
+        objects::fetch(&job, list, span.wants().start).await
+    } else {
+        ranges::fetch(&job, list, span).await
     }
-    let mut ranges = Vec::new();
-    for (path, wants) in in_packs {
-        let pack = packs.get(&path).ok_or_else(|| {
-            Failure::fatal(Kind::Internal, format!("fetch pack {path}: its manifest did not declare it"))
-        })?;
-        ranges.extend(ranges::cover(pack, wants)?);
-    }
-    let objects = alone.into_iter().map(|want| {
-        let job = job.clone();
-        async move { objects::fetch(&job, want).await }.left_future()
-    });
-    let ranges = ranges.into_iter().map(|range| {
-        let job = job.clone();
-        async move { ranges::fetch(&job, range).await }.right_future()
-    });
-    let transfers = stream::iter(ranges.chain(objects)).buffer_unordered(job.context.shared.parallel);
-    transfers.try_for_each(|()| async { Ok(()) }).await
 }
 
 /// Makes everything durable.

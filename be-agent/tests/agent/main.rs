@@ -5,6 +5,7 @@ mod built_in;
 mod cluster;
 mod coordinator;
 mod damage;
+mod lists;
 mod parents;
 mod resume;
 mod round_trip;

@@ -1,71 +1,108 @@
 //! What is on this machine already.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::ops::Range;
+use std::path::Path;
 
 use tabvault_common::digest::Digest;
 use tabvault_common::durable;
 use tokio_util::sync::CancellationToken;
 
-use super::want::{Target, Want};
+use super::want::{List, Target, Want};
 use crate::context::TaskContext;
-use crate::files;
+use crate::files::{self, Entry};
 use crate::store::Result;
 
-/// What need not be fetched, in bytes, and what must.
-#[derive(Debug, Default)]
+/// What need not be fetched, in bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Local {
     /// Fetched by an earlier attempt.
-    pub(super) kept_bytes: u64,
+    pub(super) kept: u64,
     /// Linked.
-    pub(super) reused_bytes: u64,
-    /// Not here.
-    pub(super) missing: Vec<Want>,
+    pub(super) reused: u64,
 }
 
-/// Keeps, links, and removes what is not wanted.
-pub(super) async fn look(context: &TaskContext, targets: &Arc<Vec<Target>>, wants: Vec<Want>) -> Result<Local> {
-    let mut by_target: HashMap<usize, Vec<Want>> = HashMap::new();
-    for want in wants {
-        by_target.entry(want.target).or_default().push(want);
+/// Keeps, links, and removes what is not wanted. The list then has what is missing.
+pub(super) async fn look(context: &TaskContext, mut list: List) -> Result<(Local, List)> {
+    list.wants.sort_unstable_by_key(|want| (want.target, want.number));
+    let (mut local, mut next) = (Local::default(), 0);
+    for index in 0..list.targets.len() {
+        let (own, stop) = (of_target(&list.wants, next, index), context.stop.clone());
+        next = own.end;
+        let looked = context.blocking(move || {
+            let found = look_for_one(&list.targets[index], &mut list.wants[own], &stop)?;
+            Ok((found, list))
+        });
+        let found;
+        (found, list) = looked.await?;
+        local.kept += found.kept;
+        local.reused += found.reused;
     }
-    let mut local = Local::default();
-    for index in 0..targets.len() {
-        let wants = by_target.remove(&index).unwrap_or_default();
-        let (targets, stop) = (Arc::clone(targets), context.stop.clone());
-        let looked = context.blocking(move || look_for_one(&targets[index], wants, &stop)).await?;
-        local.kept_bytes += looked.kept_bytes;
-        local.reused_bytes += looked.reused_bytes;
-        local.missing.extend(looked.missing);
-    }
-    Ok(local)
+    list.wants.retain(|want| !want.here);
+    Ok((local, list))
 }
 
-fn look_for_one(target: &Target, wants: Vec<Want>, stop: &CancellationToken) -> Result<Local> {
-    let mut wants: HashMap<String, Want> = wants.into_iter().map(|want| (want.file.path.clone(), want)).collect();
-    let mut local = Local::default();
-    for found in files::walk(&target.dir)? {
-        let place = target.dir.join(&found.path);
-        let right = match wants.get(&found.path) {
-            Some(want) if want.file.size == found.size => files::digest(&place, stop)? == want.file.digest,
-            _ => false,
-        };
-        if right {
-            wants.remove(&found.path);
-            local.kept_bytes += found.size;
-        } else {
-            durable::remove_file(&place)?;
+/// Where the wants of a target are among `wants`: from `start` on.
+fn of_target(wants: &[Want], start: usize, target: usize) -> Range<usize> {
+    start..start + wants[start..].partition_point(|want| want.target as usize == target)
+}
+
+/// Marks those of `wants` that are here. They ascend by path, and come back in another order.
+fn look_for_one(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Result<Local> {
+    let kept = keep(&target.dir, wants, stop)?;
+    wants.sort_unstable_by(|a, b| (a.here, a.size, &a.digest).cmp(&(b.here, b.size, &b.digest)));
+    let missing = wants.partition_point(|want| !want.here);
+    let reused = reuse(target, &mut wants[..missing], stop)?;
+    Ok(Local { kept, reused })
+}
+
+/// Marks what is right in `dir` and removes all else from it.
+fn keep(dir: &Path, wants: &mut [Want], stop: &CancellationToken) -> Result<u64> {
+    let (mut kept, mut wrong) = (0, Vec::new());
+    files::each_below(dir, &mut |path, entry| {
+        let Entry::File(size, _) = entry else { return Ok(()) };
+        match wants.binary_search_by(|want| want.path.as_ref().cmp(path)) {
+            Ok(at) if wants[at].size == size && files::digest(&dir.join(path), stop)? == wants[at].digest => {
+                wants[at].here = true;
+                kept += size;
+            }
+            _ => wrong.push(Box::<str>::from(path)),
         }
+        Ok(())
+    })?;
+    // Not before all was seen: a directory that changes may hide something.
+    wrong.iter().try_for_each(|path| durable::remove_file(&dir.join(path.as_ref())))?;
+    Ok(kept)
+}
+
+/// Links and marks those of `wants`, by ascending size and digest, that are among the files for reuse: of these only what
+/// has a wanted size is read.
+fn reuse(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Result<u64> {
+    let mut reused = 0;
+    if wants.is_empty() {
+        return Ok(0);
     }
-    let mut candidates = Candidates::new(&target.reuse)?;
-    for (path, want) in wants {
-        match candidates.find(want.file.size, &want.file.digest, stop)? {
-            Some(source) if linked(&source, &target.dir, &path) => local.reused_bytes += want.file.size,
-            _ => local.missing.push(want),
+    files::each_below(&target.reuse, &mut |path, entry| {
+        let Entry::File(size, _) = entry else { return Ok(()) };
+        if wants.binary_search_by_key(&size, |want| want.size).is_err() {
+            return Ok(());
         }
-    }
-    Ok(local)
+        let source = target.reuse.join(path);
+        for want in same(wants, size, files::digest(&source, stop)?) {
+            if !want.here && linked(&source, &target.dir, &want.path) {
+                want.here = true;
+                reused += size;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(reused)
+}
+
+/// Those of `wants` that have this size and digest.
+fn same(wants: &mut [Want], size: u64, digest: Digest) -> &mut [Want] {
+    let start = wants.partition_point(|want| (want.size, want.digest) < (size, digest));
+    let number = wants[start..].partition_point(|want| (want.size, want.digest) == (size, digest));
+    &mut wants[start..start + number]
 }
 
 /// What cannot be linked is fetched.
@@ -77,36 +114,71 @@ fn linked(source: &Path, dir: &Path, path: &str) -> bool {
     linked.is_ok()
 }
 
-/// Files for reuse by size; hashed only when a wanted file has that size.
-struct Candidates {
-    by_size: HashMap<u64, Vec<Candidate>>,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-struct Candidate {
-    path: PathBuf,
-    digest: Option<Digest>,
-}
+    use std::collections::BTreeSet;
+    use std::fs;
 
-impl Candidates {
-    fn new(dir: &Path) -> Result<Self> {
-        let mut by_size: HashMap<u64, Vec<Candidate>> = HashMap::new();
-        for file in files::walk(dir)? {
-            let path = dir.join(&file.path);
-            by_size.entry(file.size).or_default().push(Candidate { path, digest: None });
-        }
-        Ok(Self { by_size })
+    use super::super::samples::{self, pack, packed, tablet};
+    use super::*;
+
+    fn missing(list: &List, own: Range<usize>) -> BTreeSet<&str> {
+        list.wants[own].iter().filter(|want| !want.here).map(|want| want.path.as_ref()).collect()
     }
 
-    fn find(&mut self, size: u64, digest: &Digest, stop: &CancellationToken) -> Result<Option<PathBuf>> {
-        for candidate in self.by_size.get_mut(&size).into_iter().flatten() {
-            let own = match candidate.digest {
-                Some(own) => own,
-                None => *candidate.digest.insert(files::digest(&candidate.path, stop)?),
-            };
-            if own == *digest {
-                return Ok(Some(candidate.path.clone()));
-            }
+    /// Of two targets of one tablet the first is looked at.
+    fn look_at_first(list: &mut List) -> (Local, Range<usize>) {
+        list.wants.sort_unstable_by_key(|want| (want.target, want.number));
+        let own = of_target(&list.wants, 0, 0);
+        let targets = std::sync::Arc::clone(&list.targets);
+        let local = look_for_one(&targets[0], &mut list.wants[own.clone()], &CancellationToken::new()).unwrap();
+        (local, own)
+    }
+
+    fn list(home: &Path) -> List {
+        let (path, declared) = pack("a", 1000, 9);
+        let files = [("a.x", "one"), ("a/b/c", "two"), ("a/z", "three"), ("b", "three"), ("c", ""), ("d", "four")];
+        let files = files.iter().map(|(name, plain)| packed(name, plain.as_bytes(), &path, 8));
+        let records: Vec<_> = [declared, tablet(1)].into_iter().chain(files).collect();
+        samples::list(&records, &samples::targets(home, &[1, 1]))
+    }
+
+    #[test]
+    fn what_is_right_is_kept_and_everything_else_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let mut list = list(home.path());
+        let dir = list.targets[0].dir.clone();
+        let found =
+            [("a.x", "one"), ("a/b/c", "twx"), ("a/z", "longer"), ("a/foreign", "x"), ("c", ""), ("zzz", "one")];
+        for (path, plain) in found {
+            fs::write(files::place(&dir, path).unwrap(), plain).unwrap();
         }
-        Ok(None)
+        let (local, own) = look_at_first(&mut list);
+        assert_eq!(local, Local { kept: 3, reused: 0 });
+        assert_eq!(missing(&list, own.clone()), BTreeSet::from(["a/b/c", "a/z", "b", "d"]));
+        let left: Vec<String> = files::walk(&dir).unwrap().into_iter().map(|file| file.path).collect();
+        assert_eq!(left, ["a.x", "c"]);
+        assert_eq!(missing(&list, own.end..list.wants.len()).len(), 6, "the other target has nothing");
+        assert_eq!(of_target(&list.wants, own.end, 1), 6..12);
+    }
+
+    #[test]
+    fn every_file_with_a_digest_that_is_here_is_linked() {
+        let home = tempfile::tempdir().unwrap();
+        let mut list = list(home.path());
+        let Target { dir, reuse, .. } = &list.targets[0];
+        let (dir, reuse) = (dir.clone(), reuse.clone());
+        for (path, plain) in [("x/1", "three"), ("2", "three"), ("3", "fife"), ("4", "two"), ("5", "")] {
+            fs::write(files::place(&reuse, path).unwrap(), plain).unwrap();
+        }
+        fs::write(files::place(&dir, "a.x").unwrap(), "one").unwrap();
+        let (local, own) = look_at_first(&mut list);
+        assert_eq!(local, Local { kept: 3, reused: 3 + 5 + 5 });
+        assert_eq!(missing(&list, own), BTreeSet::from(["d"]));
+        assert_eq!(fs::read(dir.join("a/z")).unwrap(), b"three");
+        assert_eq!(fs::read(dir.join("a/b/c")).unwrap(), b"two");
+        assert_eq!(files::walk(&reuse).unwrap().len(), 5);
     }
 }

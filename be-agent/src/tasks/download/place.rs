@@ -5,41 +5,44 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use tabvault_common::durable::{BulkWriter, Directories};
 use tabvault_common::failure::Failure;
 
-use super::want::Want;
+use super::want::{Target, Want};
 use crate::files::{self, Places};
 use crate::store::Result;
 
 /// A large file being written.
-pub(super) struct Large(BulkWriter);
+pub(super) struct Large {
+    temporary: PathBuf,
+    file: BulkWriter,
+}
 
 impl Large {
-    /// Begins the file of `want` under its temporary name.
-    pub(super) fn begin(want: &Want) -> Result<Self> {
-        let path = want.temporary();
-        let file =
-            File::create_new(&path).map_err(|error| Failure::io(format_args!("create {}", path.display()), &error))?;
-        Ok(Self(BulkWriter::new(file)))
+    /// Begins a file under its temporary name.
+    pub(super) fn begin(temporary: PathBuf) -> Result<Self> {
+        let file = File::create_new(&temporary)
+            .map_err(|error| Failure::io(format_args!("create {}", temporary.display()), &error))?;
+        Ok(Self { temporary, file: BulkWriter::new(file) })
     }
 
     /// Writes more of it.
-    pub(super) fn write(&mut self, want: &Want, bytes: &[u8]) -> Result<()> {
-        self.0.write(bytes).map_err(|error| failed(want, &error))
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write(bytes).map_err(|error| failed(&self.temporary, &error))
     }
 
-    /// Gives it its name, now that it is verified.
-    pub(super) fn finish(mut self, want: &Want) -> Result<()> {
-        self.0.finish().map_err(|error| failed(want, &error))?;
-        let place = files::place(&want.dirs.dir, &want.file.path)?;
-        files::rename(&want.temporary(), &place).map(drop)
+    /// Gives it the name that `want` has in `target`, now that it is verified.
+    pub(super) fn finish(mut self, target: &Target, want: &Want) -> Result<()> {
+        self.file.finish().map_err(|error| failed(&self.temporary, &error))?;
+        let place = files::place(&target.dir, &want.path)?;
+        files::rename(&self.temporary, &place).map(drop)
     }
 }
 
-fn failed(want: &Want, error: &std::io::Error) -> Failure {
-    Failure::io(format_args!("write {}", want.temporary().display()), error)
+fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::io(format_args!("write {}", path.display()), error)
 }
 
 /// Writes small files, one after another.
@@ -50,10 +53,10 @@ pub(super) struct Small {
 }
 
 impl Small {
-    /// Writes the file of `want`, whose verified bytes are `plain`.
-    pub(super) fn write(&mut self, want: &Want, plain: &[u8]) -> Result<()> {
-        let place = self.places.place(&want.dirs.dir, &want.file.path)?;
+    /// Writes the file that `want` is in `target`, whose verified bytes are `plain`.
+    pub(super) fn write(&mut self, target: &Target, want: &Want, plain: &[u8]) -> Result<()> {
+        let place = self.places.place(&target.dir, &want.path)?;
         let written = self.directories.create_new(&place).and_then(|mut file| file.write_all(plain));
-        written.map_err(|error| Failure::io(format_args!("write {}", place.display()), &error))
+        written.map_err(|error| failed(&place, &error))
     }
 }
