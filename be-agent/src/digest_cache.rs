@@ -40,6 +40,9 @@ const CHECK: usize = 16;
 /// Inodes with these many low bits apart share a page: files that are made together are looked up together.
 const INODES_PER_PAGE_BITS: u32 = 5;
 
+/// Digests that are sorted by page at once: the more, the less often a page is written again.
+const AT_ONCE: usize = 1 << 16;
+
 /// What a file is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId([u8; IDENTITY]);
@@ -95,7 +98,13 @@ impl DigestCache {
 
     /// Remembers the digests of files: a page at a time, since neighbours share one.
     pub(crate) fn put(&self, files: impl IntoIterator<Item = (FileId, Digest)>) {
-        let mut files: Vec<_> = files.into_iter().map(|(id, digest)| (id.page(), id, digest)).collect();
+        let mut files = files.into_iter().map(|(id, digest)| (id.page(), id, digest)).peekable();
+        while files.peek().is_some() {
+            self.put_some(files.by_ref().take(AT_ONCE).collect());
+        }
+    }
+
+    fn put_some(&self, mut files: Vec<(u64, FileId, Digest)>) {
         files.sort_unstable_by_key(|(page, ..)| *page);
         for neighbours in files.chunk_by(|(a, ..), (b, ..)| a == b) {
             let Some((number, ..)) = neighbours.first() else { continue };

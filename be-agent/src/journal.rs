@@ -15,13 +15,14 @@
 //! # Cancellation
 //! Calls block and run to their end.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tabvault_common::durable;
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::{JobUuid, TabletId, TaskId, Version};
@@ -67,7 +68,22 @@ pub(crate) enum Line {
     /// An object is complete.
     Object(Stored),
     /// A pack is complete.
-    Pack { pack: ManifestPack, files: Vec<Stored> },
+    Pack(PackLine<Vec<Stored>>),
+}
+
+/// A pack and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackLine<F> {
+    pub(crate) pack: ManifestPack,
+    pub(crate) files: F,
+}
+
+/// A line that is written without holding all it tells of a pack.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "pack")]
+struct PackWritten<'a, F> {
+    pack: &'a ManifestPack,
+    files: F,
 }
 
 /// What a journal tells.
@@ -75,8 +91,6 @@ pub(crate) enum Line {
 pub(crate) struct Finished {
     /// Objects by file.
     pub(crate) objects: HashMap<FileKey, Stored>,
-    /// Packs with their files.
-    pub(crate) packs: Vec<(ManifestPack, Vec<Stored>)>,
     /// How many object names each attempt has taken.
     pub(crate) names: HashMap<u32, u32>,
 }
@@ -92,14 +106,19 @@ impl Journals {
         Self { dir }
     }
 
-    /// The journal of a task, and what it tells so far.
-    pub(crate) fn open(&self, job: JobUuid, task: TaskId) -> Result<(Journal, Finished)> {
+    /// The journal of a task, and what it tells so far; of packs it tells `take`, one after another.
+    pub(crate) fn open(
+        &self,
+        job: JobUuid,
+        task: TaskId,
+        take: impl FnMut(PackLine<Vec<Stored>>),
+    ) -> Result<(Journal, Finished)> {
         let dir = self.dir.join(job.to_string());
         files::make_dir(&dir)?;
         let path = dir.join(task.to_string());
         let failed = |error: &std::io::Error| Failure::io(format_args!("open the journal {}", path.display()), error);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(|e| failed(&e))?;
-        let finished = read(&file).map_err(|e| failed(&e))?;
+        let finished = read(&file, take).map_err(|e| failed(&e))?;
         end_line(&mut file).map_err(|e| failed(&e))?;
         Ok((Journal { file: Mutex::new(file), path }, finished))
     }
@@ -128,17 +147,35 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Appends a line in one write.
+    /// Appends a line.
     pub(crate) fn append(&self, line: &Line) -> Result<()> {
+        self.write(line)
+    }
+
+    /// Appends that a pack is complete, with `files` in it.
+    pub(crate) fn append_pack(&self, pack: &ManifestPack, files: impl Iterator<Item = Stored>) -> Result<()> {
+        self.write(&PackWritten { pack, files: Each(Cell::new(Some(files))) })
+    }
+
+    fn write(&self, line: &impl Serialize) -> Result<()> {
         let failed = |error: &std::io::Error| Failure::io(format_args!("write {}", self.path.display()), error);
-        let mut text = serde_json::to_vec(line).map_err(|error| failed(&error.into()))?;
-        text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text).map_err(|error| failed(&error))
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = BufWriter::new(&*file);
+        serde_json::to_writer(&mut out, line).map_err(|error| failed(&error.into()))?;
+        out.write_all(b"\n").and_then(|()| out.flush()).map_err(|error| failed(&error))
     }
 }
 
-fn read(file: &File) -> std::io::Result<Finished> {
+/// A list that is spelt, once, as it is made.
+struct Each<I>(Cell<Option<I>>);
+
+impl<I: Iterator<Item: Serialize>> Serialize for Each<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.take().into_iter().flatten())
+    }
+}
+
+fn read(file: &File, mut take: impl FnMut(PackLine<Vec<Stored>>)) -> std::io::Result<Finished> {
     let mut finished = Finished::default();
     let mut input = BufReader::new(file);
     let mut text = Vec::new();
@@ -155,7 +192,7 @@ fn read(file: &File) -> std::io::Result<Finished> {
             Ok(Line::Object(stored)) => {
                 finished.objects.insert(stored.key(), stored);
             }
-            Ok(Line::Pack { pack, files }) => finished.packs.push((pack, files)),
+            Ok(Line::Pack(pack)) => take(pack),
             Err(error) => tracing::debug!(%error, "skipped a torn line of an upload journal"),
         }
     }
@@ -196,19 +233,38 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journals = Journals::new(dir.path().join("journal"));
         let (job, task) = (JobUuid::random(), TaskId(4));
-        let (journal, _) = journals.open(job, task).unwrap();
+        let (journal, _) = journals.open(job, task, |_| ()).unwrap();
         journal.append(&Line::Begun { attempt: 2, n: 6 }).unwrap();
         journal.append(&Line::Object(stored("a"))).unwrap();
         journal.append(&Line::Object(stored("torn"))).unwrap();
         let file = OpenOptions::new().write(true).open(&journal.path).unwrap();
         file.set_len(file.metadata().unwrap().len() - 9).unwrap();
 
-        let (journal, finished) = journals.open(job, task).unwrap();
+        let (journal, finished) = journals.open(job, task, |_| ()).unwrap();
         assert_eq!(finished.objects.keys().map(|key| key.path.as_str()).collect::<Vec<_>>(), ["a"]);
         assert_eq!(finished.names, HashMap::from([(2, 7)]));
         journal.append(&Line::Object(stored("b"))).unwrap();
-        let (_, finished) = journals.open(job, task).unwrap();
+        let (_, finished) = journals.open(job, task, |_| ()).unwrap();
         assert_eq!(finished.objects.len(), 2);
+    }
+
+    #[test]
+    fn packs_are_told_with_all_that_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let journals = Journals::new(dir.path().join("journal"));
+        let (job, task) = (JobUuid::random(), TaskId(4));
+        let packs: Vec<_> = ["one", "two"]
+            .map(|name| {
+                let pack = ManifestPack { path: name.to_owned(), size: 30, entries: 2 };
+                PackLine { pack, files: vec![stored(&format!("{name}/a")), stored(&format!("{name}/b"))] }
+            })
+            .into();
+        let (journal, _) = journals.open(job, task, |_| ()).unwrap();
+        journal.append_pack(&packs[0].pack, packs[0].files.iter().cloned()).unwrap();
+        journal.append(&Line::Pack(packs[1].clone())).unwrap();
+        let mut told = Vec::new();
+        journals.open(job, task, |pack| told.push(pack)).unwrap();
+        assert_eq!(told, packs);
     }
 
     #[test]
@@ -218,7 +274,7 @@ mod tests {
         assert!(journals.jobs().unwrap().is_empty());
         let (kept, gone) = (JobUuid::random(), JobUuid::random());
         for job in [kept, gone] {
-            journals.open(job, TaskId(1)).unwrap().0.append(&Line::Begun { attempt: 1, n: 0 }).unwrap();
+            journals.open(job, TaskId(1), |_| ()).unwrap().0.append(&Line::Begun { attempt: 1, n: 0 }).unwrap();
         }
         journals.remove_job(gone).unwrap();
         assert_eq!(journals.jobs().unwrap(), BTreeSet::from([kept]));

@@ -39,8 +39,8 @@ use crate::store::Result;
 use plan::Plan;
 use sent::Sent;
 
-/// Bytes that are kept per file: its name and size, where it is stored, and its part of the manifest.
-const FILE: u64 = 400;
+/// Bytes that a file takes in a manifest, which is made in memory: two digests and some more.
+const IN_MANIFEST: u64 = 128;
 
 /// What every transfer of one upload shares.
 #[derive(Clone)]
@@ -57,12 +57,17 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     let storage = context.shared.storage.open(&task.repository).await?;
     let plan = Arc::new(plan::make(context, &task).await?);
     context.progress.add_total(plan.bytes);
-    let _listed = context.shared.lists.reserve(plan.files.len() as u64 * FILE).await?;
 
-    let (shared, key) = (Arc::clone(&context.shared), context.key);
-    let (journal, finished) = context.blocking(move || shared.journals.open(key.job, key.task)).await?;
+    let (shared, key, planned) = (Arc::clone(&context.shared), context.key, Arc::clone(&plan));
+    let opened = context.blocking(move || {
+        let mut packs = Vec::new();
+        let (journal, finished) =
+            shared.journals.open(key.job, key.task, |pack| packs.push(sent::of_pack(&planned, pack)))?;
+        Ok((journal, finished, packs))
+    });
+    let (journal, finished, packs) = opened.await?;
     let mut names = finished.names.get(&key.attempt).copied().unwrap_or(0);
-    let mut sent = sent::still_there(context, &storage, &plan, finished).await?;
+    let mut sent = sent::still_there(context, &storage, &plan, finished, packs).await?;
     context.progress.add_done(sent.bytes(&plan));
 
     let job = Job { context: context.clone(), task, storage, journal: Arc::new(journal), plan };
@@ -95,6 +100,7 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
 
 async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
     let (task, plan, key) = (Arc::clone(&job.task), Arc::clone(&job.plan), job.context.key);
+    let held = job.context.shared.memory.reserve(plan.files.len() as u64 * IN_MANIFEST).await?;
     let manifest = job.context.blocking(move || {
         let mut manifest = ManifestWriter::new(&ManifestHeader {
             format_version: FORMAT_VERSION,
@@ -106,10 +112,8 @@ async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
             compression: task.compression,
         })?;
         let mut declared = HashSet::new();
-        let mut places = 0..plan.files.len();
         for (index, tablet) in task.tablets.iter().enumerate() {
-            let own = places.start..places.start + plan.count_of(index);
-            places.start = own.end;
+            let own = plan.files_of(index);
             for place in own.clone() {
                 if let Some(pack) = sent.pack(place)
                     && declared.insert(pack.path.as_str())
@@ -133,5 +137,6 @@ async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
     });
     let manifest = manifest.await?;
     job.storage.put(&manifest.path(), manifest.bytes.clone()).await?;
+    drop(held);
     Ok(manifest)
 }

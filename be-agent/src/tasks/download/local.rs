@@ -158,8 +158,8 @@ mod tests {
         let (local, own) = look_at_first(&mut list);
         assert_eq!(local, Local { kept: 3, reused: 0 });
         assert_eq!(missing(&list, own.clone()), BTreeSet::from(["a/b/c", "a/z", "b", "d"]));
-        let left: Vec<String> = files::walk(&dir).unwrap().into_iter().map(|file| file.path).collect();
-        assert_eq!(left, ["a.x", "c"]);
+        assert_eq!(files::count(&dir).unwrap(), 2);
+        assert!(dir.join("a.x").is_file() && dir.join("c").is_file());
         assert_eq!(missing(&list, own.end..list.wants.len()).len(), 6, "the other target has nothing");
         assert_eq!(of_target(&list.wants, own.end, 1), 6..12);
     }
@@ -179,6 +179,6 @@ mod tests {
         assert_eq!(missing(&list, own), BTreeSet::from(["d"]));
         assert_eq!(fs::read(dir.join("a/z")).unwrap(), b"three");
         assert_eq!(fs::read(dir.join("a/b/c")).unwrap(), b"two");
-        assert_eq!(files::walk(&reuse).unwrap().len(), 5);
+        assert_eq!(files::count(&reuse).unwrap(), 5);
     }
 }

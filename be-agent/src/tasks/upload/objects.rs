@@ -11,10 +11,9 @@ use tabvault_common::compression::Compression;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::codec::{self, Codec, StreamEncoder, Sums};
 use tabvault_common::repo::layout;
-use tabvault_common::repo::manifest::{FileLocation, ManifestFile};
 
 use super::Job;
-use super::sent::Transferred;
+use super::sent::{At, Placed, Transferred};
 use crate::context::TaskContext;
 use crate::files::PIECE;
 use crate::journal::{Line, Stored};
@@ -42,12 +41,13 @@ pub(super) async fn send(job: Job, place: usize, n: u32) -> Result<Transferred> 
     let path = layout::object(context.key.job, context.key.task, attempt, n, zst);
     let sums = stream(&job, source, &path).await?;
 
-    let file = ManifestFile::new(&file.path, &sums, FileLocation::Object { object: path });
-    let key = job.plan.key(&job.plan.files[place]);
-    let line = Line::Object(Stored { tablet: key.tablet, version: key.version, file: file.clone() });
+    let placed = Placed { place, sums, at: At::Object(path.into()) };
+    let key = job.plan.key(place);
+    let file = placed.describe(&job.plan, None);
+    let line = Line::Object(Stored { tablet: key.tablet, version: key.version, file });
     let journal = Arc::clone(&job.journal);
     context.blocking(move || journal.append(&line)).await?;
-    Ok(Transferred { pack: None, files: vec![(place, file)] })
+    Ok(Transferred { pack: None, files: vec![placed] })
 }
 
 /// Writes all of `source` to the object `path`: while one piece is written, the next is read.

@@ -40,7 +40,7 @@ const READS_AT_ONCE: usize = 4;
 /// # Errors
 /// That of a repository that cannot be reached. A parent that is damaged is no error: less is shared.
 pub(super) async fn share(job: &Job, sent: &mut Sent) -> Result<()> {
-    let missing = sent.missing();
+    let missing: Vec<usize> = sent.missing().collect();
     if job.task.parents.is_empty() || missing.is_empty() {
         return Ok(());
     }
@@ -59,12 +59,9 @@ pub(super) async fn share(job: &Job, sent: &mut Sent) -> Result<()> {
     }
     let candidates = missing.into_iter().filter(|place| index.has_size(job.plan.files[*place].size));
     let digests = digests(job, candidates.collect()).await?;
-    let local = |(place, digest)| {
-        let file = &job.plan.files[place];
-        Local { place, path: &file.path, size: file.size, digest }
-    };
+    let local = |(place, digest): (usize, Digest)| Local { place, size: job.plan.files[place].size, digest };
     for shared in index.choose(digests.into_iter().map(local)) {
-        let bytes = shared.files.iter().map(|(_, file)| file.size).sum();
+        let bytes = shared.files.iter().map(|file| file.sums.size).sum();
         job.context.progress.add_done(bytes);
         metrics::counter!("tabvault_agent_bytes_shared_total").increment(bytes);
         sent.take(shared);

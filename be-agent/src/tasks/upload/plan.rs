@@ -1,5 +1,6 @@
 //! Every file of every snapshot, in the manifest's order.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,11 +8,19 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{TabletId, Version};
 use tabvault_common::task::Upload;
 
+use super::sent;
 use crate::context::TaskContext;
 use crate::digest_cache::FileId;
 use crate::files;
-use crate::journal::FileKey;
+use crate::journal::{FileKey, Stored};
+use crate::memory::list::Listed;
 use crate::store::Result;
+
+/// Bytes that are held of a file: here, of where it is stored, and in lists of what is still to be sent.
+const FILE: u64 = size_of::<PlannedFile>() as u64 + PATH + sent::FILE + 2 * size_of::<usize>() as u64;
+
+/// Bytes that the path of a file takes, as the built-in store and others name files; longer ones take more.
+const PATH: u64 = 32;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -21,6 +30,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<PlannedFile>,
     /// Plain bytes of all files.
     pub(super) bytes: u64,
+    /// Memory for all of this.
+    _listed: Option<Listed>,
 }
 
 #[derive(Debug)]
@@ -28,15 +39,16 @@ struct PlannedTablet {
     tablet: TabletId,
     version: Version,
     dir: PathBuf,
-    files: usize,
+    /// Its files' places.
+    files: Range<usize>,
 }
 
-/// A file to upload.
+/// A file to upload. There may be very many.
 #[derive(Debug)]
 pub(super) struct PlannedFile {
-    tablet: usize,
+    tablet: u32,
     /// Within the tablet.
-    pub(super) path: String,
+    path: Box<str>,
     /// Plain bytes.
     pub(super) size: u64,
     /// What it is known by in the cache of digests.
@@ -44,47 +56,91 @@ pub(super) struct PlannedFile {
 }
 
 impl Plan {
-    /// How many files the tablet at this index has.
-    pub(super) fn count_of(&self, tablet: usize) -> usize {
-        self.tablets.get(tablet).map_or(0, |tablet| tablet.files)
+    /// The places of the files of the tablet at this index.
+    pub(super) fn files_of(&self, tablet: usize) -> Range<usize> {
+        self.tablets.get(tablet).map_or(0..0, |tablet| tablet.files.clone())
+    }
+
+    /// The path of the file at `place` within its tablet.
+    pub(super) fn path(&self, place: usize) -> &str {
+        self.files.get(place).map_or("", |file| &file.path)
     }
 
     /// Where a file lies on this machine.
     pub(super) fn local(&self, file: &PlannedFile) -> PathBuf {
-        self.tablets.get(file.tablet).map_or_else(PathBuf::new, |tablet| tablet.dir.join(Path::new(&file.path)))
+        let tablet = self.tablets.get(file.tablet as usize);
+        tablet.map_or_else(PathBuf::new, |tablet| tablet.dir.join(Path::new(&*file.path)))
     }
 
-    /// How the journal names a file.
-    pub(super) fn key(&self, file: &PlannedFile) -> FileKey {
-        let (tablet, version) =
-            self.tablets.get(file.tablet).map_or((TabletId(0), Version(0)), |at| (at.tablet, at.version));
-        FileKey { tablet, version, path: file.path.clone(), size: file.size }
+    /// How the journal names the file at `place`.
+    pub(super) fn key(&self, place: usize) -> FileKey {
+        let file = self.files.get(place);
+        let tablet = file.and_then(|file| self.tablets.get(file.tablet as usize));
+        let (tablet, version) = tablet.map_or((TabletId(0), Version(0)), |at| (at.tablet, at.version));
+        FileKey { tablet, version, path: self.path(place).to_owned(), size: file.map_or(0, |file| file.size) }
+    }
+
+    /// The place of a file that the journal tells of.
+    pub(super) fn find(&self, stored: &Stored) -> Option<usize> {
+        let at = |tablet: &&PlannedTablet| (tablet.tablet, tablet.version) == (stored.tablet, stored.version);
+        let tablet = self.tablets.iter().find(at)?;
+        let files = self.files.get(tablet.files.clone())?;
+        let n = files.binary_search_by(|file| (*file.path).cmp(stored.file.path.as_str())).ok()?;
+        (files.get(n)?.size == stored.file.size).then_some(tablet.files.start + n)
     }
 }
 
-/// Finds the snapshots and lists their files.
+/// Finds the snapshots and lists their files, which are counted first: what they take in memory is waited for.
 ///
 /// # Errors
 /// `NotFound` if a snapshot is not here (any more): it has to be taken again. `NoSpace` below the watermark.
+/// `ResourceExhausted` if there are too many files for the agent's memory.
 pub(super) async fn make(context: &TaskContext, task: &Arc<Upload>) -> Result<Plan> {
     let (shared, job, task) = (Arc::clone(&context.shared), context.key.job, Arc::clone(task));
-    let planned = context.blocking(move || {
-        let mut plan = Plan::default();
-        for (index, tablet) in task.tablets.iter().enumerate() {
+    let found = context.blocking(move || {
+        let mut tablets = Vec::with_capacity(task.tablets.len());
+        let mut files = 0;
+        for tablet in &task.tablets {
             let (tablet, version) = (tablet.identity.tablet, tablet.identity.version);
             let (root, dir) = shared.work.find_snapshot(job, tablet, version).ok_or_else(|| {
                 let message = format!("upload tablet {tablet}: its snapshot of version {version} is not on this agent");
                 Failure::fatal(Kind::NotFound, message)
             })?;
             shared.require_space(shared.work.root(root)?, 0)?;
-            let found = files::walk(&dir)?;
-            plan.tablets.push(PlannedTablet { tablet, version, dir, files: found.len() });
-            for file in found {
-                plan.bytes += file.size;
-                plan.files.push(PlannedFile { tablet: index, path: file.path, size: file.size, id: file.id });
-            }
+            files += files::count(&dir)?;
+            tablets.push(PlannedTablet { tablet, version, dir, files: 0..0 });
         }
-        Ok(plan)
+        Ok((tablets, files))
     });
-    planned.await
+    let (tablets, count) = found.await?;
+    let listed = context.shared.list(count, count * FILE).await?;
+    context.blocking(move || list(tablets, count, Some(listed))).await
+}
+
+#[cfg(test)]
+impl Plan {
+    /// The files below `dir`, as those of one tablet.
+    pub(super) fn of(dir: &Path) -> Result<Self> {
+        let tablet = PlannedTablet { tablet: TabletId(1), version: Version(1), dir: dir.to_owned(), files: 0..0 };
+        list(vec![tablet], 0, None)
+    }
+}
+
+fn list(mut tablets: Vec<PlannedTablet>, count: u64, listed: Option<Listed>) -> Result<Plan> {
+    let mut files: Vec<PlannedFile> = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+    for (tablet, planned) in (0_u32..).zip(&mut tablets) {
+        let start = files.len();
+        files::each_below(&planned.dir, &mut |path, entry| {
+            if let files::Entry::File(size, id) = entry {
+                files.push(PlannedFile { tablet, path: path.into(), size, id });
+            }
+            Ok(())
+        })?;
+        if let Some(own) = files.get_mut(start..) {
+            own.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        }
+        planned.files = start..files.len();
+    }
+    let bytes = files.iter().map(|file| file.size).sum();
+    Ok(Plan { tablets, files, bytes, _listed: listed })
 }

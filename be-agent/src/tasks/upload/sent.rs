@@ -1,6 +1,5 @@
 //! What is stored: by an earlier run as the journal tells, and by this one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,7 +11,7 @@ use tabvault_common::repo::manifest::{FileLocation, ManifestFile, ManifestPack};
 
 use super::plan::Plan;
 use crate::context::TaskContext;
-use crate::journal::{FileKey, Finished, Stored};
+use crate::journal::{Finished, PackLine, Stored};
 use crate::store::Result;
 
 /// Files by their place in the plan, and the packs some of them are in.
@@ -22,6 +21,9 @@ pub(super) struct Sent {
     packs: Vec<ManifestPack>,
 }
 
+/// Bytes that are held of a file that is stored.
+pub(super) const FILE: u64 = size_of::<Option<Where>>() as u64;
+
 /// Where a file's bytes are: what a manifest says of it without what the plan knows. There may be very many.
 #[derive(Debug)]
 struct Where {
@@ -29,22 +31,51 @@ struct Where {
     stored_digest: Digest,
     stored_size: u64,
     codec: Codec,
+    /// In the pack of this index.
+    pack: u32,
     at: At,
 }
 
-#[derive(Debug)]
-enum At {
+/// Where stored bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// In an object of their own.
     Object(Box<str>),
-    /// An index into the packs, and the offset in that pack.
-    Pack(u32, u64),
+    /// From this offset on in a pack.
+    Pack(u64),
 }
 
 /// What one transfer has stored.
 #[derive(Debug)]
 pub(super) struct Transferred {
+    /// The pack, if it was one.
     pub(super) pack: Option<ManifestPack>,
-    /// Places in the plan.
-    pub(super) files: Vec<(usize, ManifestFile)>,
+    pub(super) files: Vec<Placed>,
+}
+
+/// A file that is stored.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// In the plan.
+    pub(super) place: usize,
+    pub(super) sums: Sums,
+    pub(super) at: At,
+}
+
+impl Placed {
+    /// What a manifest says of it, in `pack` if it is in one.
+    pub(super) fn describe(&self, plan: &Plan, pack: Option<&ManifestPack>) -> ManifestFile {
+        ManifestFile::new(plan.path(self.place), &self.sums, location(&self.at, pack))
+    }
+}
+
+fn location(at: &At, pack: Option<&ManifestPack>) -> FileLocation {
+    match at {
+        At::Object(object) => FileLocation::Object { object: object.to_string() },
+        At::Pack(offset) => {
+            FileLocation::Pack { pack: pack.map(|pack| pack.path.clone()).unwrap_or_default(), offset: *offset }
+        }
+    }
 }
 
 impl Sent {
@@ -55,14 +86,10 @@ impl Sent {
     pub(super) fn take(&mut self, stored: Transferred) {
         let pack = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
         self.packs.extend(stored.pack);
-        for (place, file) in stored.files {
-            let ManifestFile { digest, stored_digest, stored_size, codec, at, .. } = file;
-            let at = match at {
-                FileLocation::Object { object } => At::Object(object.into()),
-                FileLocation::Pack { offset, .. } => At::Pack(pack, offset),
-            };
+        for Placed { place, sums, at } in stored.files {
+            let Sums { digest, stored_digest, stored_size, codec, .. } = sums;
             if let Some(slot) = self.files.get_mut(place) {
-                *slot = Some(Where { digest, stored_digest, stored_size, codec, at });
+                *slot = Some(Where { digest, stored_digest, stored_size, codec, pack, at });
             }
         }
     }
@@ -74,8 +101,8 @@ impl Sent {
     }
 
     /// Places in the plan of what is not stored yet.
-    pub(super) fn missing(&self) -> Vec<usize> {
-        self.files.iter().enumerate().filter(|(_, stored)| stored.is_none()).map(|(place, _)| place).collect()
+    pub(super) fn missing(&self) -> impl Iterator<Item = usize> {
+        self.files.iter().enumerate().filter(|(_, stored)| stored.is_none()).map(|(place, _)| place)
     }
 
     /// The digests of what is stored, by place in the plan.
@@ -85,8 +112,9 @@ impl Sent {
 
     /// The pack that the file at `place` is in.
     pub(super) fn pack(&self, place: usize) -> Option<&ManifestPack> {
-        match self.files.get(place)?.as_ref()?.at {
-            At::Pack(pack, _) => self.packs.get(pack as usize),
+        let stored = self.files.get(place)?.as_ref()?;
+        match stored.at {
+            At::Pack(_) => self.packs.get(stored.pack as usize),
             At::Object(_) => None,
         }
     }
@@ -96,39 +124,46 @@ impl Sent {
         let lost = || Failure::fatal(Kind::Internal, "write a manifest: a file of it was not stored");
         let planned = plan.files.get(place).ok_or_else(lost)?;
         let stored = self.files.get(place).and_then(Option::as_ref).ok_or_else(lost)?;
-        let at = match &stored.at {
-            At::Object(object) => FileLocation::Object { object: object.to_string() },
-            At::Pack(_, offset) => {
-                FileLocation::Pack { pack: self.pack(place).ok_or_else(lost)?.path.clone(), offset: *offset }
-            }
-        };
         let Where { digest, stored_digest, stored_size, codec, .. } = *stored;
         let sums = Sums { size: planned.size, digest, stored_size, stored_digest, codec };
-        Ok(ManifestFile::new(planned.path.as_str(), &sums, at))
+        Ok(ManifestFile::new(plan.path(place), &sums, location(&stored.at, self.pack(place))))
     }
 }
 
-/// What the journal says is stored and the repository still has, with the size it was stored with.
+/// Of a pack that a journal tells of, the files that the plan has.
+pub(super) fn of_pack(plan: &Plan, told: PackLine<Vec<Stored>>) -> Transferred {
+    let files = told.files.iter().filter_map(|stored| placed(plan, stored)).collect();
+    Transferred { pack: Some(told.pack), files }
+}
+
+fn placed(plan: &Plan, stored: &Stored) -> Option<Placed> {
+    let place = plan.find(stored)?;
+    let at = match &stored.file.at {
+        FileLocation::Object { object } => At::Object(object.as_str().into()),
+        FileLocation::Pack { offset, .. } => At::Pack(*offset),
+    };
+    Some(Placed { place, sums: stored.file.sums(), at })
+}
+
+/// What the journal says is stored, in `packs` and as objects, and the repository still has, with the size it was stored
+/// with.
 pub(super) async fn still_there(
     context: &TaskContext,
     storage: &Arc<dyn Storage>,
     plan: &Plan,
     finished: Finished,
+    packs: Vec<Transferred>,
 ) -> Result<Sent> {
     let mut sent = Sent::nothing(plan);
-    if finished.objects.is_empty() && finished.packs.is_empty() {
-        return Ok(sent);
-    }
-    let mut places: HashMap<FileKey, usize> =
-        plan.files.iter().enumerate().map(|(place, file)| (plan.key(file), place)).collect();
     let mut candidates: Vec<(String, u64, Transferred)> = Vec::new();
-    for (pack, files) in finished.packs {
-        let files = wanted(&mut places, files);
-        candidates.push((pack.path.clone(), pack.size, Transferred { pack: Some(pack), files }));
+    for stored in packs {
+        let Some(pack) = stored.pack.as_ref().filter(|_| !stored.files.is_empty()) else { continue };
+        candidates.push((pack.path.clone(), pack.size, stored));
     }
     for stored in finished.objects.into_values() {
         let (path, size) = (stored.file.at.path().to_owned(), stored.file.stored_size);
-        candidates.push((path, size, Transferred { pack: None, files: wanted(&mut places, vec![stored]) }));
+        let files = placed(plan, &stored).into_iter().collect();
+        candidates.push((path, size, Transferred { pack: None, files }));
     }
     candidates.retain(|(_, _, stored)| !stored.files.is_empty());
 
@@ -144,9 +179,4 @@ pub(super) async fn still_there(
         }
     }
     Ok(sent)
-}
-
-/// Those of `files` that the plan has, each once.
-fn wanted(places: &mut HashMap<FileKey, usize>, files: Vec<Stored>) -> Vec<(usize, ManifestFile)> {
-    files.into_iter().filter_map(|stored| Some((places.remove(&stored.key())?, stored.file))).collect()
 }

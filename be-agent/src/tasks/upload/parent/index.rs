@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use tabvault_common::digest::Digest;
 use tabvault_common::ids::{Lineage, TabletId};
 use tabvault_common::repo::codec::Sums;
-use tabvault_common::repo::manifest::{FileLocation, ManifestFile, ManifestPack, ManifestRecord};
+use tabvault_common::repo::manifest::{FileLocation, ManifestPack, ManifestRecord};
 
-use super::super::sent::Transferred;
+use super::super::sent::{At as Stored, Placed, Transferred};
 use crate::store::Result;
 
 #[cfg(test)]
@@ -34,11 +34,9 @@ pub(super) struct Index {
 
 /// A file on this machine.
 #[derive(Debug)]
-pub(super) struct Local<'a> {
+pub(super) struct Local {
     /// Its place in the plan.
     pub(super) place: usize,
-    /// Within the tablet.
-    pub(super) path: &'a str,
     /// Plain bytes.
     pub(super) size: u64,
     /// Of those.
@@ -117,21 +115,19 @@ impl Index {
     }
 
     /// Those of the files that need not be stored again, by object or pack.
-    pub(super) fn choose<'a>(&self, files: impl Iterator<Item = Local<'a>>) -> Vec<Transferred> {
+    pub(super) fn choose(&self, files: impl Iterator<Item = Local>) -> Vec<Transferred> {
         let mut chosen = Vec::new();
-        let mut in_packs: HashMap<usize, Vec<(usize, ManifestFile)>> = HashMap::new();
-        for Local { place, path: name, size, digest } in files {
+        let mut in_packs: HashMap<usize, Vec<Placed>> = HashMap::new();
+        for Local { place, size, digest } in files {
             let Some(entry) = self.entries.get(&digest).filter(|entry| entry.sums.size == size) else { continue };
+            let sums = entry.sums;
             match &entry.at {
                 At::Object(path) => {
-                    let at = FileLocation::Object { object: path.to_string() };
-                    let file = ManifestFile::new(name, &entry.sums, at);
-                    chosen.push(Transferred { pack: None, files: vec![(place, file)] });
+                    let file = Placed { place, sums, at: Stored::Object(path.clone()) };
+                    chosen.push(Transferred { pack: None, files: vec![file] });
                 }
                 At::Pack { pack, offset } => {
-                    let at = FileLocation::Pack { pack: self.packs[*pack].path.clone(), offset: *offset };
-                    let file = ManifestFile::new(name, &entry.sums, at);
-                    in_packs.entry(*pack).or_default().push((place, file));
+                    in_packs.entry(*pack).or_default().push(Placed { place, sums, at: Stored::Pack(*offset) });
                 }
             }
         }
@@ -146,13 +142,13 @@ impl Index {
 }
 
 /// Whether at least half of a pack is wanted.
-fn half_is_wanted(pack: &ManifestPack, files: &[(usize, ManifestFile)]) -> bool {
-    let offset = |file: &ManifestFile| match file.at {
-        FileLocation::Pack { offset, .. } => offset,
-        FileLocation::Object { .. } => 0,
+fn half_is_wanted(pack: &ManifestPack, files: &[Placed]) -> bool {
+    let offset = |file: &Placed| match file.at {
+        Stored::Pack(offset) => offset,
+        Stored::Object(_) => 0,
     };
     // Equal files may refer to one entry.
-    let entries: BTreeSet<(u64, u64)> = files.iter().map(|(_, file)| (offset(file), file.stored_size)).collect();
+    let entries: BTreeSet<(u64, u64)> = files.iter().map(|file| (offset(file), file.sums.stored_size)).collect();
     let wanted: u64 = entries.into_iter().map(|(_, stored)| stored + IN_TRAILER).sum();
     wanted.saturating_mul(2) >= pack.size
 }

@@ -3,7 +3,7 @@
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{ClusterId, SchemaHash, TabletIdentity, Version};
 use tabvault_common::repo::codec::Codec;
-use tabvault_common::repo::manifest::ManifestTablet;
+use tabvault_common::repo::manifest::{ManifestFile, ManifestTablet};
 use uuid::Uuid;
 
 use super::*;
@@ -47,17 +47,18 @@ fn filled(manifest: Vec<Result<ManifestRecord>>, room: usize) -> Index {
 fn chosen(index: &Index, contents: &[&str]) -> Vec<(usize, String)> {
     let local = |(place, content): (usize, &&str)| Local {
         place,
-        path: "here",
         size: content.len() as u64,
         digest: Digest::of(content.as_bytes()),
     };
     let mut found = Vec::new();
     for shared in index.choose(contents.iter().enumerate().map(local)) {
         let pack = shared.pack.map(|pack| pack.path);
-        for (place, file) in shared.files {
-            assert_eq!(file.path, "here");
-            assert!(matches!(file.at, FileLocation::Object { .. }) || pack.as_deref() == Some(file.at.path()));
-            found.push((place, file.at.path().to_owned()));
+        for file in shared.files {
+            let path = match &file.at {
+                Stored::Object(path) => path.to_string(),
+                Stored::Pack(_) => pack.clone().unwrap(),
+            };
+            found.push((file.place, path));
         }
     }
     found.sort();
