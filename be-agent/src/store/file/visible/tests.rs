@@ -84,7 +84,7 @@ fn applied(layers: &[Vec<Entry>]) -> Vec<Entry> {
         }
         all.retain(|other, there| {
             let covered = entry.counts() && other.is_beneath(path.as_bytes());
-            !covered && !(there.counts() && path.is_beneath(other.as_bytes()))
+            !(covered || there.counts() && path.is_beneath(other.as_bytes()))
         });
         all.insert(path.clone(), entry.clone());
     }
