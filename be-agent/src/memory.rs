@@ -27,10 +27,8 @@ pub struct Memory {
 struct Inner {
     units: Arc<Semaphore>,
     total_units: u32,
-    /// Units that one reservation may have: all that lists leave.
+    /// Units that one reservation may have: all that a list leaves.
     most: watch::Sender<u32>,
-    /// Units that lists may have.
-    listable: Arc<Semaphore>,
     reserved: AtomicU64,
     peak: AtomicU64,
 }
@@ -44,7 +42,6 @@ impl Memory {
             units: Arc::new(Semaphore::new(total_units as usize)),
             total_units,
             most: watch::Sender::new(total_units),
-            listable: Arc::new(Semaphore::new(list::listable(total_units) as usize)),
             reserved: AtomicU64::new(0),
             peak: AtomicU64::new(0),
         };
@@ -52,7 +49,7 @@ impl Memory {
     }
 
     /// Waits until `bytes` of the budget are free and takes them until the answer is dropped. More than the whole
-    /// budget, or than lists leave of it, counts as all of that: such a transfer runs alone. Cancel safe.
+    /// budget, or than a list leaves of it, counts as all of that: such a transfer runs alone. Cancel safe.
     ///
     /// # Errors
     /// None while the budget lives; `Internal` guards against a closed one.
@@ -61,7 +58,7 @@ impl Memory {
         let mut most = self.inner.most.subscribe();
         loop {
             let units = asked.min(*most.borrow_and_update());
-            // Who waits for more than lists leave would wait for them, and they for whoever waits behind.
+            // Who waits for more than a list leaves would wait for its holder, who may wait behind.
             let outdated = most.wait_for(|most| asked.min(*most) != units);
             tokio::select! {
                 biased;
@@ -72,7 +69,10 @@ impl Memory {
     }
 
     async fn take(&self, units: u32) -> Result<Reservation, Failure> {
-        let permit = acquire(&self.inner.units, units).await?;
+        let permit = Arc::clone(&self.inner.units)
+            .acquire_many_owned(units)
+            .await
+            .map_err(|_| Failure::transient(Kind::Internal, "reserve memory: the budget is closed"))?;
         let bytes = u64::from(units) * UNIT;
         let now = self.inner.reserved.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.inner.peak.fetch_max(now, Ordering::Relaxed);
@@ -96,11 +96,6 @@ impl Memory {
     pub fn peak(&self) -> u64 {
         self.inner.peak.load(Ordering::Relaxed)
     }
-}
-
-async fn acquire(units: &Arc<Semaphore>, number: u32) -> Result<OwnedSemaphorePermit, Failure> {
-    let permit = Arc::clone(units).acquire_many_owned(number).await;
-    permit.map_err(|_| Failure::transient(Kind::Internal, "reserve memory: the budget is closed"))
 }
 
 /// Bytes taken from a [`Memory`] until this is dropped.

@@ -1,27 +1,21 @@
 //! Memory for what a task knows of its files. It is held while the task waits for that of its transfers.
 //!
 //! # Overview
-//! There is a budget for lists alone. What does not fit into it is taken out of that of transfers, up to half of it: what is
-//! left is a smaller budget, and no transfer waits for what a list has. So lists wait for transfers, and never the other
-//! way round.
+//! There is a budget for lists alone. A list that takes all of it, one at a time then, has what is missing out of that of
+//! transfers, up to half of it: what is left is a smaller budget, and no transfer waits for what the list has. So lists
+//! wait for transfers, and never the other way round.
 
 use std::sync::Arc;
 
 use tabvault_common::failure::{Failure, Kind};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Inner, Memory, Reservation, UNIT, acquire};
+use super::{Inner, Memory, Reservation, UNIT};
 
-/// Units of a budget of `total` that lists may have.
-pub(super) fn listable(total: u32) -> u32 {
-    total / 2
-}
-
-/// Room for a list, until dropped.
+/// Room for a list, until dropped. Given back in this order: who gets what is in `lists` may need more as well.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    _own: Reservation,
     _more: Option<Withheld>,
+    _own: Reservation,
 }
 
 /// Waits for room for a list of `files` files that takes `bytes` in all: in `lists`, and for what does not fit there in
@@ -32,7 +26,7 @@ pub(crate) struct Listed {
 pub(crate) async fn reserve(lists: &Memory, memory: &Memory, files: u64, bytes: u64) -> Result<Listed, Failure> {
     let own = bytes.min(lists.budget());
     let more = bytes - own;
-    let most = u64::from(listable(memory.inner.total_units)) * UNIT;
+    let most = u64::from(memory.inner.total_units / 2) * UNIT;
     if more > most {
         let room = lists.budget() + most;
         let message = format!(
@@ -46,7 +40,7 @@ pub(crate) async fn reserve(lists: &Memory, memory: &Memory, files: u64, bytes: 
         0 => None,
         units => Some(withhold(memory, units).await?),
     };
-    Ok(Listed { _own: own, _more: more })
+    Ok(Listed { _more: more, _own: own })
 }
 
 /// A part of a budget that is not there for others. Given back in this order.
@@ -54,16 +48,15 @@ pub(crate) async fn reserve(lists: &Memory, memory: &Memory, files: u64, bytes: 
 struct Withheld {
     _taken: Reservation,
     _smaller: Smaller,
-    _share: OwnedSemaphorePermit,
 }
 
+/// For whoever has all of the budget of lists, so that there is one at a time; `units` are at most half of `memory`.
 async fn withhold(memory: &Memory, units: u32) -> Result<Withheld, Failure> {
-    let share = acquire(&memory.inner.listable, units).await?;
     // Whoever has asked for more than will be left asks again, behind this.
     memory.inner.most.send_modify(|most| *most = most.saturating_sub(units));
     let smaller = Smaller { inner: Arc::clone(&memory.inner), units };
     let taken = memory.take(units).await?;
-    Ok(Withheld { _taken: taken, _smaller: smaller, _share: share })
+    Ok(Withheld { _taken: taken, _smaller: smaller })
 }
 
 /// A budget is smaller by so much.
@@ -148,12 +141,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_leave_half_of_the_memory_to_transfers_however_many_there_are() {
+    async fn of_several_lists_one_at_a_time_has_memory_of_transfers_and_leaves_them_half() {
         let (lists, memory) = budgets();
-        let first = reserve(&lists, &memory, 1, 200 * KIB).await.unwrap();
+        let first = reserve(&lists, &memory, 1, 300 * KIB).await.unwrap();
         // All of `lists` is taken: the next one waits there, and holds nothing of the other.
         let mut second = Box::pin(reserve(&lists, &memory, 1, 300 * KIB));
         assert!(second.as_mut().now_or_never().is_none());
+        assert_eq!(memory.reserved(), 200 * KIB);
         assert!(memory.reserve(200 * KIB).now_or_never().is_some());
         drop(first);
         assert!(second.now_or_never().is_some());
@@ -169,6 +163,5 @@ mod tests {
         drop(running);
         let _all = memory.reserve(u64::MAX).await.unwrap();
         assert_eq!((lists.reserved(), memory.reserved()), (0, 400 * KIB));
-        assert!(memory.inner.listable.available_permits() as u64 * UNIT == 200 * KIB);
     }
 }
