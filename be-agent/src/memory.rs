@@ -3,7 +3,7 @@
 //! # Overview
 //! Whoever is about to hold bytes of a transfer reserves them first, all at once and before anything else it may have
 //! to wait for, so that two waiters never hold what the other needs. Waiters are served in order: a large reservation
-//! is not starved by small ones. What its holder keeps while it waits for more, the [`list`] of a task's files, is taken
+//! is not starved by small ones. What its holder keeps while it waits for more, the list of a task's files, is taken
 //! out of the budget: nobody else waits for it.
 
 use std::sync::Arc;
