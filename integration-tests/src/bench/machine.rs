@@ -15,9 +15,9 @@ pub struct Machine {
     pub model: String,
     /// Bytes of memory.
     pub memory: u64,
-    /// Version of the kernel.
+    /// Version of the kernel, without what its builder calls it.
     pub kernel: String,
-    /// The filesystem where everything was: its type and options.
+    /// The type of the filesystem where everything was.
     pub filesystem: String,
     /// When, in UTC.
     pub time: String,
@@ -54,8 +54,8 @@ impl Machine {
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             model: field("/proc/cpuinfo", "model name"),
             memory: kilobytes * 1024,
-            kernel: said(&["uname", "-sr"]),
-            filesystem: said(&["findmnt", "-no", "FSTYPE,OPTIONS", "--target", &place]),
+            kernel: said(&["uname", "-sr"]).split('-').next().unwrap_or_default().to_owned(),
+            filesystem: said(&["findmnt", "-no", "FSTYPE", "--target", &place]),
             time: said(&["date", "-u", "+%Y-%m-%d %H:%M:%S"]),
             versions: tools.iter().map(|(name, command)| ((*name).to_owned(), said(command))).collect(),
         }
@@ -64,9 +64,8 @@ impl Machine {
     /// In a line, for a chart's foot.
     #[must_use]
     pub fn line(&self) -> String {
-        let filesystem = self.filesystem.split_whitespace().next().unwrap_or("unknown filesystem");
-        let memory = self.memory >> 30;
-        format!("{} × {}, {memory} GiB, {}, {filesystem}, {}", self.processors, self.model, self.kernel, self.time)
+        let Self { processors, model, memory, kernel, filesystem, time, .. } = self;
+        format!("{processors} × {model}, {} GiB, {kernel}, {filesystem}, {time}", memory >> 30)
     }
 }
 

@@ -42,21 +42,10 @@ impl Reader {
         let failed = |error: &io::Error| Failure::io(format_args!("read {}", local.display()), error);
         let file = self.directories.open(&local).map_err(|error| failed(&error))?;
         let size = self.make_room(planned.size);
-        let ready = match self.never_tells {
-            true => None,
-            false => preadv2(
-                &file,
-                &mut [IoSliceMut::new(self.plain.get_mut(..=size).unwrap_or_default())],
-                0,
-                ReadWriteFlags::NOWAIT,
-            )
-            .inspect_err(|error| self.never_tells = matches!(*error, Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS))
-            .ok(),
-        };
-        let read = match ready {
-            Some(ready) if ready >= size => ready,
-            _ if self.never_tells => self.finish(&file, size).map_err(|error| failed(&error))?,
-            _ => {
+        let read = match self.at_once(&file, size) {
+            Some(read) => read,
+            None if self.never_tells => self.finish(&file, size).map_err(|error| failed(&error))?,
+            None => {
                 // A hint: without it the file is read all the same.
                 let _ = fadvise(&file, 0, None, Advice::WillNeed);
                 self.asked.push_back((place, file));
@@ -89,6 +78,21 @@ impl Reader {
             self.plain.resize(size + 1, 0);
         }
         size
+    }
+
+    /// As [`Reader::finish`], if that can be without waiting for the disk.
+    fn at_once(&mut self, file: &File, size: usize) -> Option<usize> {
+        if self.never_tells {
+            return None;
+        }
+        let mut room = [IoSliceMut::new(self.plain.get_mut(..=size).unwrap_or_default())];
+        match preadv2(file, &mut room, 0, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Some(read).filter(|read| *read >= size),
+            Err(error) => {
+                self.never_tells = matches!(error, Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS);
+                None
+            }
+        }
     }
 
     /// Reads a file from its beginning, up to one byte more than there should be.
