@@ -68,17 +68,17 @@ pub(crate) enum Line {
     /// An object is complete.
     Object(Stored),
     /// A pack is complete.
-    Pack(PackLine<Vec<Stored>>),
+    Pack(PackLine),
 }
 
 /// A pack and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackLine<F> {
+pub(crate) struct PackLine {
     pub(crate) pack: ManifestPack,
-    pub(crate) files: F,
+    pub(crate) files: Vec<Stored>,
 }
 
-/// A line that is written without holding all it tells of a pack.
+/// [`Line::Pack`] as it is written, without holding all it tells of a pack.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "pack")]
 struct PackWritten<'a, F> {
@@ -107,12 +107,7 @@ impl Journals {
     }
 
     /// The journal of a task, and what it tells so far; of packs it tells `take`, one after another.
-    pub(crate) fn open(
-        &self,
-        job: JobUuid,
-        task: TaskId,
-        take: impl FnMut(PackLine<Vec<Stored>>),
-    ) -> Result<(Journal, Finished)> {
+    pub(crate) fn open(&self, job: JobUuid, task: TaskId, take: impl FnMut(PackLine)) -> Result<(Journal, Finished)> {
         let dir = self.dir.join(job.to_string());
         files::make_dir(&dir)?;
         let path = dir.join(task.to_string());
@@ -175,7 +170,7 @@ impl<I: Iterator<Item: Serialize>> Serialize for Each<I> {
     }
 }
 
-fn read(file: &File, mut take: impl FnMut(PackLine<Vec<Stored>>)) -> std::io::Result<Finished> {
+fn read(file: &File, mut take: impl FnMut(PackLine)) -> std::io::Result<Finished> {
     let mut finished = Finished::default();
     let mut input = BufReader::new(file);
     let mut text = Vec::new();

@@ -96,7 +96,7 @@ pub struct PinnedTablet {
     pub root: usize,
     /// The history that the version counts in.
     pub lineage: Lineage,
-    /// The files, named one by one: there may be very many. Whoever gets an error has not got all of them.
+    /// The files, named one by one, on threads that may block: there may be very many. Whoever gets an error has not got all of them.
     pub files: PinnedFiles,
     /// Whatever the engine needs to keep the files; dropped when they are linked.
     pub guard: Box<dyn Any + Send>,

@@ -8,6 +8,7 @@
 //! R/data/<tablet>/header.json            what the tablet is; see `header`
 //! R/data/<tablet>/<v>.jsonl              index of what version v brought; see `index` and `entry`
 //! R/data/<tablet>/<v>-<job>/files/<v>-<n>  data files: opaque names, never changed
+//! R/data/<tablet>/.tabvault-tmp-*        being written, or an index while it is linked
 //! R/data/.new-<uuid>/                    a tablet being made
 //! R/trash/                               tablets being removed
 //! R/export/<export>.json                 targets of exports under way; see `export`

@@ -43,6 +43,8 @@ async fn link_for_reuse(context: &TaskContext, source: TabletVersion, target: Ta
     }
     let dir = context.shared.work.reuse(root, context.key.job, target)?;
     let linked = context.blocking(move || {
+        // All of it: whoever names the files keeps them until they are linked.
+        let pinned = pinned;
         for file in pinned.files {
             let file = file?;
             if let PinnedContent::File(from) = &file.content {

@@ -23,8 +23,7 @@ use crate::context::TaskContext;
 use crate::files::{self, Places};
 use crate::store::{PinnedContent, PinnedFiles, PinnedTablet, Result};
 
-/// Tablets that are linked at once: the file system does it for several directories side by side, and each may need
-/// memory for its index.
+/// Tablets that are linked at once: the file system does it for several directories side by side.
 const AT_ONCE: usize = 2;
 
 pub(super) async fn run(context: &TaskContext, task: MakeSnapshot) -> Result<TaskResult> {

@@ -47,7 +47,7 @@ pub(super) fn takes(job: &Job, size: u64) -> bool {
 
 /// Packs of the files at `places`, in no particular order.
 pub(super) fn build(job: Job, places: Vec<usize>) -> impl Stream<Item = Result<Built>> {
-    let lanes = job.context.shared.parallel.min(std::thread::available_parallelism().map_or(1, Into::into));
+    let lanes = lanes(&job);
     let queue = Arc::new(Queue::new(&job, places));
     let lane = move |_| {
         let (job, queue) = (job.clone(), Arc::clone(&queue));
@@ -58,6 +58,11 @@ pub(super) fn build(job: Job, places: Vec<usize>) -> impl Stream<Item = Result<B
         .boxed()
     };
     stream::iter(0..lanes).flat_map_unordered(None, lane)
+}
+
+/// Packs that are filled at once.
+fn lanes(job: &Job) -> usize {
+    job.context.shared.parallel.min(std::thread::available_parallelism().map_or(1, Into::into))
 }
 
 /// The next pack, if there are files left. Whoever waits for memory here has none yet.
@@ -111,7 +116,7 @@ fn fill(job: &Job, queue: &Queue, buffer: Vec<u8>) -> Result<Option<Filled>> {
     let target = target(job);
     let mut pack = PackBuilder::reusing(buffer, target, job.task.max_pack);
     let mut encoder = BlockEncoder::new(job.task.compression);
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(lanes(job));
     let (mut taken, mut files): (VecDeque<usize>, Vec<Placed>) = Default::default();
     while !pack.is_full() && pack.len() + files.len() as u64 * ENTRY < target {
         if job.context.stop.is_cancelled() {

@@ -131,7 +131,7 @@ impl Sent {
 }
 
 /// Of a pack that a journal tells of, the files that the plan has.
-pub(super) fn of_pack(plan: &Plan, told: PackLine<Vec<Stored>>) -> Transferred {
+pub(super) fn of_pack(plan: &Plan, told: PackLine) -> Transferred {
     let files = told.files.iter().filter_map(|stored| placed(plan, stored)).collect();
     Transferred { pack: Some(told.pack), files }
 }

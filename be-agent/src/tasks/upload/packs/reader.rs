@@ -19,20 +19,31 @@ use crate::store::Result;
 /// Files of one thread that the disk is asked for at once.
 const AHEAD: usize = 32;
 
+/// The same of all threads of a task: on machines of many cores they must not use up the files that a process may have
+/// open.
+const AHEAD_OF_ALL: usize = 128;
+
 /// See the module. All files are read into one buffer.
-#[derive(Default)]
 pub(super) struct Reader {
     directories: Directories,
     plain: Vec<u8>,
     asked: VecDeque<(usize, File)>,
+    ahead: usize,
     /// The filesystem cannot tell whether it would have to wait.
     never_tells: bool,
 }
 
 impl Reader {
+    /// One of `threads` readers.
+    pub(super) fn new(threads: usize) -> Self {
+        let ahead = (AHEAD_OF_ALL / threads.max(1)).clamp(1, AHEAD);
+        let (directories, plain, asked) = (Directories::default(), Vec::new(), VecDeque::new());
+        Self { directories, plain, asked, ahead, never_tells: false }
+    }
+
     /// Whether one more file may be asked for.
     pub(super) fn may_ask(&self) -> bool {
-        self.asked.len() < AHEAD
+        self.asked.len() < self.ahead
     }
 
     /// The file at `place`, if it is in memory; otherwise [`Reader::wait`] gives it later.
@@ -169,8 +180,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let expected: Vec<(usize, Vec<u8>)> = files(dir.path()).into_iter().enumerate().collect();
         let plan = Plan::of(dir.path()).unwrap();
-        let mut never_tells = Reader { never_tells: true, ..Reader::default() };
-        for reader in [&mut Reader::default(), &mut never_tells] {
+        let mut never_tells = Reader { never_tells: true, ..Reader::new(1) };
+        for reader in [&mut Reader::new(1), &mut Reader::new(1000), &mut never_tells] {
             assert!(all(reader, &plan).unwrap() == expected);
         }
     }
@@ -184,8 +195,8 @@ mod tests {
             std::fs::write(dir.join("file"), was).unwrap();
             let plan = Plan::of(&dir).unwrap();
             std::fs::write(dir.join("file"), is).unwrap();
-            let mut never_tells = Reader { never_tells: true, ..Reader::default() };
-            for reader in [&mut Reader::default(), &mut never_tells] {
+            let mut never_tells = Reader { never_tells: true, ..Reader::new(1) };
+            for reader in [&mut Reader::new(1), &mut Reader::new(1000), &mut never_tells] {
                 assert_eq!(all(reader, &plan).unwrap_err().kind, Kind::Corrupt, "{was:?} {is:?}");
             }
         }
