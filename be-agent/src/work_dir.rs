@@ -44,9 +44,13 @@ impl WorkDirs {
         Self { roots: roots.iter().map(|root| root.work.clone()).collect() }
     }
 
-    /// Makes the directories.
+    /// Makes the directories. What jobs download is put apart from what is on the disk already: often that is a table
+    /// that was just dropped.
     pub(crate) fn prepare(&self) -> Result<()> {
-        self.roots.iter().try_for_each(|root| durable::create_dir_all(root))
+        self.roots.iter().map(|root| root.join(DOWNLOAD)).try_for_each(|download| {
+            durable::create_dir_all(&download)?;
+            durable::spread_below(&download)
+        })
     }
 
     /// The work directory of the root with this index.

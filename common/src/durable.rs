@@ -28,11 +28,13 @@ mod bulk;
 mod directories;
 mod lock;
 mod space;
+mod spread;
 
 pub use bulk::BulkWriter;
 pub use directories::Directories;
 pub use lock::{DirLock, lock_dir};
 pub use space::{Space, free_space, same_filesystem};
+pub use spread::spread_below;
 
 const TEMPORARY_PREFIX: &str = ".tabvault-tmp-";
 /// Permissions of new files, less what the process's umask takes away.
