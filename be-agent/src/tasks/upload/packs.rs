@@ -118,6 +118,7 @@ fn fill(job: &Job, queue: &Queue, buffer: Vec<u8>) -> Result<Option<Filled>> {
     let mut encoder = BlockEncoder::new(job.task.compression);
     let mut reader = Reader::new(lanes(job));
     let (mut taken, mut files): (VecDeque<usize>, Vec<Placed>) = Default::default();
+    let mut too_large = None;
     while !pack.is_full() && pack.len() + files.len() as u64 * ENTRY < target {
         if job.context.stop.is_cancelled() {
             return Err(Failure::transient(Kind::Cancelled, "fill a pack: the task was stopped"));
@@ -138,14 +139,13 @@ fn fill(job: &Job, queue: &Queue, buffer: Vec<u8>) -> Result<Option<Filled>> {
         };
         let block = encoder.encode(plain);
         if !pack.fits(block.sums.stored_size) {
-            taken.push_front(place);
+            too_large = Some(place);
             break;
         }
         let at = At::Pack(pack.push(block.stored, &block.sums)?);
         files.push(Placed { place, sums: block.sums, at });
     }
-    taken.extend(reader.asked());
-    queue.give_back(job, taken);
+    queue.give_back(job, too_large.into_iter().chain(reader.asked()).chain(taken).collect());
     if pack.is_empty() {
         return Ok(None);
     }

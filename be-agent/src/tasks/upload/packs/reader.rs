@@ -1,7 +1,8 @@
 //! Reading small files: at once what is in the page cache, and of what is not, many at a time.
 //!
 //! A file that is read when its turn comes makes a core wait for the disk, file after file. So whatever is not in memory is
-//! asked for, and read when others have been asked for, too. What is in memory costs nothing more.
+//! asked for, and read when those after it have been asked for, too. What is in memory costs nothing more. Files come in the
+//! order in which they were named: a restore reads what lies beside each other at once.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -46,14 +47,14 @@ impl Reader {
         self.asked.len() < self.ahead
     }
 
-    /// The file at `place`, if it is in memory; otherwise [`Reader::wait`] gives it later.
+    /// The file at `place`, if it is in memory and nothing was asked for; otherwise [`Reader::wait`] gives it later.
     pub(super) fn read(&mut self, plan: &Plan, place: usize) -> Result<Option<&[u8]>> {
         let Some(planned) = plan.files.get(place) else { return Err(unplanned()) };
         let local = plan.local(planned);
         let failed = |error: &io::Error| Failure::io(format_args!("read {}", local.display()), error);
         let file = self.directories.open(&local).map_err(|error| failed(&error))?;
         let size = self.make_room(planned.size);
-        let read = match self.at_once(&file, size) {
+        let read = match self.asked.is_empty().then(|| self.at_once(&file, size)).flatten() {
             Some(read) => read,
             None if self.never_tells => self.finish(&file, size).map_err(|error| failed(&error))?,
             None => {
@@ -77,7 +78,7 @@ impl Reader {
         self.whole(plan, place, read).map(|plain| Some((place, plain)))
     }
 
-    /// The places of what was asked for and is not wanted now.
+    /// The places of what was asked for and is not wanted now, in order.
     pub(super) fn asked(self) -> impl Iterator<Item = usize> {
         self.asked.into_iter().map(|(place, _)| place)
     }
@@ -171,12 +172,11 @@ mod tests {
         while let Some((place, plain)) = reader.wait(plan)? {
             found.push((place, plain.to_vec()));
         }
-        found.sort_unstable();
         Ok(found)
     }
 
     #[test]
-    fn every_file_comes_once_and_whole_wherever_it_was() {
+    fn every_file_comes_whole_and_in_its_turn_wherever_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let expected: Vec<(usize, Vec<u8>)> = files(dir.path()).into_iter().enumerate().collect();
         let plan = Plan::of(dir.path()).unwrap();
