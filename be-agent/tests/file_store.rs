@@ -142,15 +142,15 @@ async fn a_snapshot_that_lacks_or_has_too_much_is_named_and_refused() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 7] = [
         ("`index.jsonl` is missing", |dir| fs::remove_file(dir.join("index.jsonl")).unwrap()),
-        ("`files/2-1` is missing", |dir| fs::remove_file(dir.join("files/2-1")).unwrap()),
-        ("`files/2-2` has 5 bytes, its index says 3", |dir| {
-            fs::remove_file(dir.join("files/2-2")).unwrap();
-            fs::write(dir.join("files/2-2"), "three").unwrap();
+        ("`files/2-0/1` is missing", |dir| fs::remove_file(dir.join("files/2-0/1")).unwrap()),
+        ("`files/2-0/2` has 5 bytes, its index says 3", |dir| {
+            fs::remove_file(dir.join("files/2-0/2")).unwrap();
+            fs::write(dir.join("files/2-0/2"), "three").unwrap();
         }),
-        ("`files/2-9` is named by no index", |dir| fs::write(dir.join("files/2-9"), "x").unwrap()),
-        ("`files/2-1` is no regular file", |dir| {
-            fs::remove_file(dir.join("files/2-1")).unwrap();
-            std::os::unix::fs::symlink("2-2", dir.join("files/2-1")).unwrap();
+        ("`files/2-0/9` is named by no index", |dir| fs::write(dir.join("files/2-0/9"), "x").unwrap()),
+        ("`files/2-0/1` is no regular file", |dir| {
+            fs::remove_file(dir.join("files/2-0/1")).unwrap();
+            std::os::unix::fs::symlink("2", dir.join("files/2-0/1")).unwrap();
         }),
         ("line 3", |dir| {
             let text = fs::read_to_string(dir.join("index.jsonl")).unwrap();
@@ -193,7 +193,7 @@ async fn an_adoption_that_died_with_the_files_in_its_hands_is_done_again() {
     let store = open(dir.path()).await;
     store.adopt(job, &mapping, &download).await.unwrap();
     store.settle(job, JobEnd::Published).await.unwrap();
-    assert_eq!(pinned(&store, 5, 2).await[0], ("files/2-1".to_owned(), b"one".to_vec()));
+    assert_eq!(pinned(&store, 5, 2).await[0], ("files/2-0/1".to_owned(), b"one".to_vec()));
 }
 
 #[tokio::test]

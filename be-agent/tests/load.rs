@@ -148,8 +148,8 @@ async fn what_did_not_change_is_stored_once_and_keeps_its_name() {
         let store = &store;
         async move { pinned(store, 1, version).await.into_iter().map(|(path, _)| path).collect::<Vec<_>>() }
     };
-    assert_eq!(names(2).await, ["files/2-1", "files/2-2", "index.jsonl"]);
-    assert_eq!(names(3).await, ["files/2-2", "files/3-1", "index.jsonl"]);
+    assert_eq!(names(2).await, ["files/2-0/1", "files/2-0/2", "index.jsonl"]);
+    assert_eq!(names(3).await, ["files/2-0/2", "files/3-0/1", "index.jsonl"]);
 }
 
 #[tokio::test]

@@ -147,11 +147,11 @@ async fn a_damaged_data_file_is_named_and_nothing_is_published() {
     let dir = tempfile::tempdir().unwrap();
     let store = small(dir.path()).await;
     let rowset = fs::read_dir(dir.path().join("store/data/1")).unwrap().map(|entry| entry.unwrap().path());
-    let data = rowset.into_iter().find(|path| path.is_dir()).unwrap().join("files/2-1");
+    let data = rowset.into_iter().find(|path| path.is_dir()).unwrap().join("files/2-0/1");
     fs::write(&data, "c0ntent").unwrap();
     let failure = export(&store, &dir.path().join("target"), 2, &[1]).await.unwrap_err();
     assert_eq!(failure.kind, Kind::Corrupt);
-    assert!(failure.message.contains("`a`") && failure.message.contains("files/2-1"), "{failure}");
+    assert!(failure.message.contains("`a`") && failure.message.contains("files/2-0/1"), "{failure}");
     assert!(!dir.path().join("target").exists());
 }
 

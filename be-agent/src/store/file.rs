@@ -7,7 +7,7 @@
 //! R/LOCK                                 one process per root
 //! R/data/<tablet>/header.json            what the tablet is; see `header`
 //! R/data/<tablet>/<v>.jsonl              index of what version v brought; see `index` and `entry`
-//! R/data/<tablet>/<v>-<job>/files/<v>-<n>  data files: opaque names, never changed
+//! R/data/<tablet>/<v>-<job>/files/<v>-<g>/<n>  data files: opaque names, never changed; see `entry`
 //! R/data/<tablet>/.tabvault-tmp-*        being written, or an index while it is linked
 //! R/data/.new-<uuid>/                    a tablet being made
 //! R/trash/                               tablets being removed
@@ -21,7 +21,7 @@
 //! change from one load to the next is stored once. The store does not know which version the catalog has published:
 //! a load may be done again, by another load as the same version, as long as no later version is there.
 //!
-//! A snapshot names the data files as `files/<v>-<n>` and one generated file, `index.jsonl`: the visible entries,
+//! A snapshot names the data files as `files/<v>-<g>/<n>` and one generated file, `index.jsonl`: the visible entries,
 //! sorted by path. The names hold across snapshots and restores, so a file that did not change is uploaded once.
 //!
 //! # Consistency

@@ -9,15 +9,12 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{JobUuid, Version};
 use tabvault_common::task::TabletMapping;
 
-use super::entry::{DataName, Entry};
+use super::entry::{DataName, Entry, FILES};
 use super::header::Adopted;
 use super::index::{self, INDEX_NAME, Rowset, Snapshot, Totals};
 use super::tablet::Tablet;
 use crate::files;
 use crate::store::Result;
-
-/// The directory of the data files, in a snapshot and in a tablet.
-const FILES: &str = "files";
 
 /// Makes the files below `directory` the contents of `tablet`; see [`crate::store::TabletStore::adopt`]. Whoever calls
 /// holds the tablet's `change`.
@@ -125,7 +122,7 @@ impl Named {
             match (path.parse(), entry) {
                 (Ok(name), files::Entry::File(size, _)) => found.push((name, size)),
                 (Err(_), files::Entry::File(..)) if path == INDEX_NAME => {}
-                (Err(_), files::Entry::Directory) if path == FILES => {}
+                (Err(_), files::Entry::Directory) if DataName::could_be_in(path) => {}
                 (Ok(_) | Err(_), _) => drop(strange.insert(path.to_owned())),
             }
             Ok(())
@@ -203,6 +200,6 @@ mod tests {
         assert_eq!(named.data.iter().map(|(name, size)| (name.number, *size)).collect::<Vec<_>>(), [(3, 2), (7, 1)]);
         let failure = read(&[file("a", b"1", 7), file("b", b"2", 7)]).map(drop).unwrap_err();
         assert_eq!(failure.kind, Kind::Corrupt);
-        assert!(failure.message.contains("`files/2-7`"), "{failure}");
+        assert!(failure.message.contains("`files/2-0/7`"), "{failure}");
     }
 }

@@ -9,6 +9,9 @@ use tabvault_common::ids::Version;
 
 use super::path::{RawBytes, TreePath};
 
+/// The directory of the data files, in a snapshot and in a tablet.
+pub(crate) const FILES: &str = "files";
+
 /// One line of an index.
 ///
 /// Owners, access control lists and extended attributes are not kept, holes in files become zeros, and hard links
@@ -195,8 +198,12 @@ impl FromStr for Mtime {
     }
 }
 
-/// The name of a data file, unique within a tablet's history and never given twice: `files/<version>-<number>`, where
-/// the version is that of the load which brought the bytes. A file that did not change keeps it in later snapshots.
+/// The name of a data file, unique within a tablet's history and never given twice: `files/<version>-<group>/<number>`,
+/// where the version is that of the load which brought the bytes, and 64 numbers make a group. A file that did not change
+/// keeps it in later snapshots.
+///
+/// Groups are for the filesystem: to make or link a file, ext4 looks through a block of its directory name by name, twice,
+/// and lets nobody else into the directory meanwhile. In small directories that takes a third of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct DataName {
     /// The load's version.
@@ -205,9 +212,30 @@ pub(crate) struct DataName {
     pub(crate) number: u64,
 }
 
+impl DataName {
+    const PER_GROUP: u64 = 64;
+
+    /// The directory in its name.
+    pub(crate) fn group(self) -> String {
+        format!("{FILES}/{}-{}", self.version, self.number / Self::PER_GROUP)
+    }
+
+    /// The directories of all names of one version with numbers up to `last`.
+    pub(crate) fn groups(version: Version, last: u64) -> impl Iterator<Item = String> {
+        (0..=last / Self::PER_GROUP).map(move |group| Self { version, number: group * Self::PER_GROUP }.group())
+    }
+
+    /// Whether a name could have the directory `path` in it.
+    pub(crate) fn could_be_in(path: &str) -> bool {
+        let group = path.rsplit_once('-').and_then(|(_, group)| group.parse::<u64>().ok());
+        let number = group.and_then(|group| group.checked_mul(Self::PER_GROUP));
+        path == FILES || number.is_some_and(|number| format!("{path}/{number}").parse::<Self>().is_ok())
+    }
+}
+
 impl fmt::Display for DataName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "files/{}-{}", self.version, self.number)
+        write!(f, "{FILES}/{}-{}/{}", self.version, self.number / Self::PER_GROUP, self.number)
     }
 }
 
@@ -216,11 +244,12 @@ impl FromStr for DataName {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (version, number) = s.strip_prefix("files/")?.split_once('-')?;
+            let (group, number) = s.strip_prefix(FILES)?.strip_prefix('/')?.split_once('/')?;
+            let (version, _) = group.split_once('-')?;
             let name = Self { version: Version(version.parse().ok()?), number: number.parse().ok()? };
             (name.to_string() == s).then_some(name)
         };
-        parse().ok_or_else(|| format!("`{s}` names no data file: expected `files/<version>-<number>`"))
+        parse().ok_or_else(|| format!("`{s}` names no data file: expected `{FILES}/<version>-<group>/<number>`"))
     }
 }
 
@@ -257,12 +286,12 @@ mod tests {
             mtime: Some(Mtime { seconds: 1_700_000_000, nanos: 5 }),
             size: 3,
             digest: Digest::of(b"abc"),
-            data: DataName { version: Version(3), number: 17 },
+            data: DataName { version: Version(3), number: 150 },
         };
         let line = serde_json::to_string(&entry).unwrap();
         let expected = concat!(
             r#"{"kind":"file","path":"dir/a%0Ab","mode":"0644","mtime":"1700000000.000000005","size":3,"#,
-            r#""digest":"6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85","data":"files/3-17"}"#
+            r#""digest":"6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85","data":"files/3-2/150"}"#
         );
         assert_eq!(line, expected);
         assert_eq!(serde_json::from_str::<Entry>(&line).unwrap(), entry);
@@ -279,8 +308,26 @@ mod tests {
 
     #[test]
     fn a_data_file_name_that_could_lead_elsewhere_is_refused() {
-        for name in ["files/../1-1", "files/1-1/x", "/files/1-1", "files/01-1", "1-1", "files/1-+1"] {
+        let wrong =
+            ["files/../1-0/1", "files/1-0/1/x", "/files/1-0/1", "files/01-0/1", "1-0/1", "files/1-0/+1", "files/1-1"];
+        for name in wrong.into_iter().chain(["files/1-1/1", "files/1-0/64", "files/1-0/01", "files//1-0/1"]) {
             assert!(name.parse::<DataName>().is_err(), "{name}");
         }
+        assert_eq!("files/1-1/64".parse(), Ok(DataName { version: Version(1), number: 64 }));
+    }
+
+    #[test]
+    fn a_directory_of_data_files_is_known_from_others() {
+        for dir in ["files", "files/1-0", "files/12-3"] {
+            assert!(DataName::could_be_in(dir), "{dir}");
+        }
+        for dir in
+            ["", "files/", "files/1", "files/1-", "files/01-0", "files/1-0/0", "files/1-18446744073709551615", "x"]
+        {
+            assert!(!DataName::could_be_in(dir), "{dir}");
+        }
+        let name = DataName { version: Version(3), number: 130 };
+        assert_eq!(name.group(), "files/3-2");
+        assert_eq!(DataName::groups(Version(3), 128).collect::<Vec<_>>(), ["files/3-0", "files/3-1", "files/3-2"]);
     }
 }

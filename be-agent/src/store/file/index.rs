@@ -6,7 +6,7 @@
 //! visible, so that equal contents have equal indexes.
 //!
 //! # History of the format
-//! 1: the first.
+//! 1: the first, never released; all data files lay in one directory. 2: they lie in groups.
 
 use std::borrow::Borrow;
 use std::io::Write;
@@ -26,7 +26,7 @@ mod reader;
 pub(crate) use reader::{Reader, Snapshot, read_header};
 
 /// The version of the format that is written, and the only one that is read.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// The name of the index among a snapshot's files.
 pub(crate) const INDEX_NAME: &str = "index.jsonl";

@@ -45,7 +45,7 @@ impl<R: BufRead> Reader<R> {
     /// An index that `source` spells; `name` is for messages.
     ///
     /// # Errors
-    /// `Corrupt` naming the index; `Unsupported` for a later format.
+    /// `Corrupt` naming the index; `Unsupported` for another format.
     pub(crate) fn new(source: R, name: String) -> Result<Self> {
         let mut lines = Lines { source, name, number: 0, line: Vec::new() };
         let header = lines.header()?;

@@ -66,10 +66,12 @@ fn a_line_that_is_cut_off_missing_or_too_many_is_noticed() {
 }
 
 #[test]
-fn a_later_format_is_refused_as_such() {
-    let failure = refusal(b"{\"format_version\":2,\"something\":\"new\"}\n");
-    assert_eq!(failure.kind, Kind::Unsupported);
-    assert_eq!(failure.message, "index t has format version 2: this program reads version 1");
+fn an_earlier_or_later_format_is_refused_as_such() {
+    for version in [1, 3] {
+        let failure = refusal(format!("{{\"format_version\":{version},\"something\":\"else\"}}\n").as_bytes());
+        assert_eq!(failure.kind, Kind::Unsupported);
+        assert_eq!(failure.message, format!("index t has format version {version}: this program reads version 2"));
+    }
 }
 
 #[test]

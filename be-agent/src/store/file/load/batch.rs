@@ -21,6 +21,7 @@ use super::super::tablet::{State, Tablet};
 use super::super::visible::{Layer, Visible};
 use super::tally::{Allowance, Tally};
 use super::{answer, bucket_of};
+use crate::files;
 use crate::store::Result;
 
 /// A tablet that takes part, and the right to change it.
@@ -92,7 +93,7 @@ impl Batch {
         }
     }
 
-    /// Makes the directories for data files, and learns where files lie so far. Blocks.
+    /// Learns where files lie so far. Blocks.
     pub(super) fn prepare(&mut self) -> Result<()> {
         let roots: HashSet<usize> = self.slots.iter().map(|slot| slot.tablet.root).collect();
         for root in roots.into_iter().filter_map(|root| self.inner.roots.get(root)) {
@@ -101,10 +102,7 @@ impl Batch {
         for slot in &self.slots {
             let dir = slot.tablet.rowset_dir(self.version, self.job);
             durable::remove_dir_all(&dir)?;
-            self.unnamed.push(dir.clone());
-            let dir = dir.join("files");
-            fs::create_dir_all(&dir)
-                .map_err(|error| Failure::io(format_args!("create directory {}", dir.display()), &error))?;
+            self.unnamed.push(dir);
             for entry in slot.tablet.visible(&slot.state, self.before())? {
                 for above in entry?.path().ancestors() {
                     if !self.directories.contains(above) {
@@ -145,6 +143,15 @@ impl Batch {
         }
         if let Entry::File { data, .. } = entry {
             *data = DataName { version: self.version, number: slot.taken };
+        }
+        Ok(())
+    }
+
+    /// Makes the directories for the data files that were named. Blocks.
+    pub(super) fn make_directories(&self) -> Result<()> {
+        for slot in &self.slots {
+            let dir = slot.tablet.rowset_dir(self.version, self.job);
+            DataName::groups(self.version, slot.taken).try_for_each(|group| files::make_dir(&dir.join(group)))?;
         }
         Ok(())
     }
@@ -218,7 +225,7 @@ impl Batch {
     fn compare(&self, slot: &Slot, brought: &mut [Entry]) -> Result<Vec<Entry>> {
         let tablet = &slot.tablet;
         let covered: HashSet<&[u8]> = self.covered.iter().map(TreePath::as_bytes).collect();
-        let (mut gone, mut at) = (Vec::new(), 0);
+        let (mut gone, mut at, mut emptier) = (Vec::new(), 0, HashSet::new());
         for before in tablet.visible(&slot.state, self.before())? {
             let before = before?;
             while brought.get(at).is_some_and(|entry| entry.path() < before.path()) {
@@ -235,8 +242,13 @@ impl Batch {
                 && (*digest, *size) == (had, had_size)
             {
                 durable::remove_file(&tablet.rowset_dir(self.version, self.job).join(data.to_string()))?;
+                emptier.insert(data.group());
                 *data = there;
             }
+        }
+        for group in emptier {
+            // Those that still hold something stay.
+            let _ = fs::remove_dir(tablet.rowset_dir(self.version, self.job).join(group));
         }
         Ok(gone)
     }

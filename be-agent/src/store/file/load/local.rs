@@ -70,6 +70,7 @@ pub(super) fn load(mut batch: Batch, dir: &Path, progress: &Progress, stop: &Sto
     for entry in &mut all {
         batch.place(entry)?;
     }
+    batch.make_directories()?;
     let batch_ref = &batch;
     parallel::each(
         &mut all,

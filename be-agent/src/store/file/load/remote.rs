@@ -89,6 +89,7 @@ pub(super) async fn load(
         batch.place(&mut entry)?;
         all.push(entry);
     }
+    let batch = blocking(move |_| batch.make_directories().map(|()| batch)).await?;
     let mut brought = Vec::with_capacity(all.len());
     {
         let batch = &batch;
