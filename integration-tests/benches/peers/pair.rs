@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tabvault_common::clock::SystemClock;
-use tabvault_common::durable::free_space;
+use tabvault_common::durable::{free_space, spread_below};
 use tabvault_integration_tests::bench::data::DataSet;
 use tabvault_integration_tests::bench::measure::{Taken, shell, sync};
 use tabvault_integration_tests::bench::ours::{BACKED_UP, Ours, RESTORED};
@@ -27,8 +27,8 @@ pub(crate) const OURS: &str = "tabvault";
 const FRESH_AFTER: u64 = 512 << 20;
 /// Bytes of earlier pairs that may lie about until they are removed.
 const LEFT_OVER: u64 = 10 << 30;
-/// For a minute ext4 passes over every inode that was freed, one by one, whenever a file is made: if many were, whoever
-/// makes the next files would be slowed down several times.
+/// For a minute, and up to six, ext4 passes over every inode that was freed, one by one, whenever a file is made nearby: if
+/// many were, whoever makes the next files would be slowed down several times. Hence every pair is far from the others, too.
 const FORGOTTEN: Duration = Duration::from_secs(65);
 /// As many as matter.
 const MANY_FILES: u64 = 10_000;
@@ -111,6 +111,8 @@ impl Bench {
                 std::thread::sleep(FORGOTTEN);
             }
         }
+        std::fs::create_dir(&runs).expect("make a directory");
+        spread_below(&runs).expect("put pairs apart");
         (self.free, self.files) = (self.free_space(), 0);
     }
 
