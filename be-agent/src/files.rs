@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
 use tabvault_common::digest::{Digest, Hasher};
-use tabvault_common::durable;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::repo::layout;
 use tokio_util::sync::CancellationToken;
@@ -141,14 +140,6 @@ impl Places {
 /// Makes a directory and what is missing above it; not synced.
 pub(crate) fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|error| Failure::io(format_args!("create directory {}", dir.display()), &error))
-}
-
-/// Links `src` to `dst`; a link that is there already is no error.
-pub(crate) fn link(src: &Path, dst: &Path) -> Result<()> {
-    match durable::hard_link(src, dst) {
-        Err(failure) if failure.kind == Kind::AlreadyExists => Ok(()),
-        outcome => outcome,
-    }
 }
 
 /// Renames `from` to `to` without syncing anything: for what is made again after a power cut, or synced later as a

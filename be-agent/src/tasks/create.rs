@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use tabvault_common::durable::Directories;
+use tabvault_common::failure::Kind;
 use tabvault_common::ids::TabletId;
 use tabvault_common::task::{CreateTablets, TabletVersion, TaskResult};
 
 use crate::context::TaskContext;
-use crate::files;
+use crate::files::Places;
 use crate::store::{PinnedContent, Result};
 
 pub(super) async fn run(context: &TaskContext, task: CreateTablets) -> Result<TaskResult> {
@@ -45,10 +47,13 @@ async fn link_for_reuse(context: &TaskContext, source: TabletVersion, target: Ta
     let linked = context.blocking(move || {
         // All of it: whoever names the files keeps them until they are linked.
         let pinned = pinned;
+        let (mut places, mut directories) = (Places::default(), Directories::default());
         for file in pinned.files {
             let file = file?;
-            if let PinnedContent::File(from) = &file.content {
-                files::link(from, &files::place(&dir, &file.path)?)?;
+            let PinnedContent::File(from) = &file.content else { continue };
+            match directories.link(from, &places.place(&dir, &file.path)?) {
+                Err(failure) if failure.kind != Kind::AlreadyExists => return Err(failure),
+                _ => {}
             }
         }
         Ok(())

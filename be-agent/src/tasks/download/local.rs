@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use tabvault_common::digest::Digest;
-use tabvault_common::durable;
+use tabvault_common::durable::{self, Directories};
 use tokio_util::sync::CancellationToken;
 
 use super::want::{List, Target, Want};
 use crate::context::TaskContext;
-use crate::files::{self, Entry};
+use crate::files::{self, Entry, Places};
 use crate::store::Result;
 
 /// What need not be fetched, in bytes.
@@ -77,7 +77,7 @@ fn keep(dir: &Path, wants: &mut [Want], stop: &CancellationToken) -> Result<u64>
 /// Links and marks those of `wants`, by ascending size and digest, that are among the files for reuse: of these only what
 /// has a wanted size is read.
 fn reuse(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Result<u64> {
-    let mut reused = 0;
+    let (mut places, mut directories, mut reused) = (Places::default(), Directories::default(), 0);
     if wants.is_empty() {
         return Ok(0);
     }
@@ -88,9 +88,16 @@ fn reuse(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Resul
         }
         let source = target.reuse.join(path);
         for want in same(wants, size, files::digest(&source, stop)?) {
-            if !want.here && linked(&source, &target.dir, &want.path) {
-                want.here = true;
-                reused += size;
+            if want.here {
+                continue;
+            }
+            match places.place(&target.dir, &want.path).and_then(|place| directories.link(&source, &place)) {
+                Ok(()) => {
+                    want.here = true;
+                    reused += size;
+                }
+                // What cannot be linked is fetched.
+                Err(error) => tracing::debug!(%error, "could not reuse a file"),
             }
         }
         Ok(())
@@ -103,15 +110,6 @@ fn same(wants: &mut [Want], size: u64, digest: Digest) -> &mut [Want] {
     let start = wants.partition_point(|want| (want.size, want.digest) < (size, digest));
     let number = wants[start..].partition_point(|want| (want.size, want.digest) == (size, digest));
     &mut wants[start..start + number]
-}
-
-/// What cannot be linked is fetched.
-fn linked(source: &Path, dir: &Path, path: &str) -> bool {
-    let linked = files::place(dir, path).and_then(|place| durable::hard_link(source, &place));
-    if let Err(error) = &linked {
-        tracing::debug!(%error, "could not reuse a file");
-    }
-    linked.is_ok()
 }
 
 #[cfg(test)]
