@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tabvault_common::clock::SystemClock;
-use tabvault_common::durable::{free_space, spread_below};
+use tabvault_common::durable::free_space;
 use tabvault_integration_tests::bench::data::DataSet;
 use tabvault_integration_tests::bench::measure::{Taken, shell, sync};
 use tabvault_integration_tests::bench::ours::{BACKED_UP, Ours, RESTORED};
@@ -25,11 +25,9 @@ use crate::peer::{Operation, Peer, Place};
 pub(crate) const OURS: &str = "tabvault";
 /// Bytes after which the gateway is started anew, so that its memory is never full.
 const FRESH_AFTER: u64 = 512 << 20;
-/// Bytes of earlier pairs that may lie about until they are removed.
-const LEFT_OVER: u64 = 10 << 30;
-/// For a minute, and up to six, ext4 passes over every inode that was freed, one by one, whenever a file is made nearby: if
-/// many were, whoever makes the next files would be slowed down several times. Hence every pair is far from the others, too.
-const FORGOTTEN: Duration = Duration::from_secs(65);
+/// For a minute, and six as long as their neighbours change, ext4 passes over every inode that was freed, one by one,
+/// whenever a file is made nearby: if many were, whoever makes the next files would be slowed down several times.
+const FORGOTTEN: Duration = Duration::from_secs(370);
 /// As many as matter.
 const MANY_FILES: u64 = 10_000;
 
@@ -111,8 +109,6 @@ impl Bench {
                 std::thread::sleep(FORGOTTEN);
             }
         }
-        std::fs::create_dir(&runs).expect("make a directory");
-        spread_below(&runs).expect("put pairs apart");
         (self.free, self.files) = (self.free_space(), 0);
     }
 
@@ -134,7 +130,8 @@ impl Bench {
     /// One pair.
     pub(crate) fn pair(&mut self, case: &Case, asked: &Asked, peer: Peer, number: usize, runs: &mut Vec<Run>) {
         let set = DataSet::make(&self.place.join("data"), case.kind, asked.scale);
-        if self.free.saturating_sub(self.free_space()) > LEFT_OVER {
+        // Two thirds of the room may lie about until they are removed.
+        if self.free_space() < self.free / 3 {
             self.clear();
         }
         let dir = self.place.join("run").join(self.pairs.to_string());
