@@ -26,8 +26,8 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// Opens the file `path` for reading, which does not change when it was read last: of many small files that is a
-    /// good part of the work. Only their owner may ask for that; for others it changes.
+    /// Opens the file `path` for reading, which does not change when it was read last: after each hard link the next read
+    /// would write that. Only the file's owner may ask for it; for others it changes.
     pub fn open(&mut self, path: &Path) -> io::Result<File> {
         let (dir, name) = at(&mut self.from, path)?;
         let open = |flags| retry_on_intr(|| openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty()));

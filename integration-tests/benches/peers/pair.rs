@@ -25,6 +25,8 @@ use crate::peer::{Operation, Peer, Place};
 pub(crate) const OURS: &str = "tabvault";
 /// Bytes after which the gateway is started anew, so that its memory is never full.
 const FRESH_AFTER: u64 = 512 << 20;
+/// Room that a pair of a million small files needs: what lies about is removed before there is less.
+const ROOM: u64 = 20 << 30;
 /// For a minute, and six as long as their neighbours change, ext4 passes over every inode that was freed, one by one,
 /// whenever a file is made nearby: if many were, whoever makes the next files would be slowed down several times.
 const FORGOTTEN: Duration = Duration::from_secs(370);
@@ -130,8 +132,8 @@ impl Bench {
     /// One pair.
     pub(crate) fn pair(&mut self, case: &Case, asked: &Asked, peer: Peer, number: usize, runs: &mut Vec<Run>) {
         let set = DataSet::make(&self.place.join("data"), case.kind, asked.scale);
-        // Two thirds of the room may lie about until they are removed.
-        if self.free_space() < self.free / 3 {
+        // Two thirds of what was free may be used up by what lies about.
+        if self.free_space() < ROOM.max(self.free / 3) {
             self.clear();
         }
         let dir = self.place.join("run").join(self.pairs.to_string());
