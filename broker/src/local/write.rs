@@ -107,20 +107,34 @@ fn link_raw(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Runs `step`, which needs the parent of `to`, making that parent as often as somebody takes it away.
-fn with_parent(to: &Path, step: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    let mut answer = step();
+fn with_parent(to: &Path, step: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let Some(parent) = to.parent() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    retry_below(step, || fs::create_dir_all(parent))
+}
+
+/// Runs `step`, and as long as that finds its directory missing, `make` and `step` again.
+///
+/// `make` itself loses against a delete too: a level vanishes between two that it makes, or after it was found taken
+/// and before it was seen to be a directory. Neither is an answer about the object, least of all that it exists.
+fn retry_below(mut step: impl FnMut() -> io::Result<()>, mut make: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     for _ in 0..PARENT_ATTEMPTS {
-        match &answer {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Some(parent) = to.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                answer = step();
+        match step() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            answer => return answer,
+        }
+        match make() {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+                return Err(error);
             }
-            Ok(()) | Err(_) => break,
+            Ok(()) | Err(_) => {}
         }
     }
-    answer
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!("its directory was removed by others {PARENT_ATTEMPTS} times while it was made"),
+    ))
 }
 
 /// Makes `dir` with all that is above it, durably.
@@ -254,6 +268,8 @@ impl ObjectWriter for LocalWriter {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use tabvault_common::failure::Retry;
+
     use super::*;
 
     #[test]
@@ -266,6 +282,36 @@ mod tests {
         assert!(staged.path.exists());
         sweep(&dir, Duration::ZERO);
         assert!(!staged.path.exists());
+    }
+
+    #[test]
+    fn a_level_that_vanishes_while_it_is_made_is_made_again() {
+        for lost in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists] {
+            let (mut steps, mut makes) = (0, 0);
+            let made = retry_below(
+                || {
+                    steps += 1;
+                    if steps > 2 { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+                },
+                || {
+                    makes += 1;
+                    if makes > 1 { Ok(()) } else { Err(lost.into()) }
+                },
+            );
+            assert!(made.is_ok(), "{lost}: {made:?}");
+            assert_eq!((steps, makes), (3, 2));
+        }
+    }
+
+    #[test]
+    fn only_a_missing_directory_is_made_and_not_for_ever() {
+        let taken = retry_below(|| Err(io::ErrorKind::AlreadyExists.into()), || panic!("nothing is missing"));
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let missing = || Err(io::ErrorKind::NotFound.into());
+        let denied = retry_below(missing, || Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(denied.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let busy = failure("link", Path::new("/d/f"), &retry_below(missing, || Ok(())).unwrap_err());
+        assert_eq!((busy.kind, busy.retry), (Kind::Busy, Retry::Safe), "{busy}");
     }
 
     #[test]
