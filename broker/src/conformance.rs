@@ -109,6 +109,9 @@ impl Suite {
     }
 
     async fn writers(&self) {
+        assert!(self.storage.writer_memory(Some(10)) <= 10, "a writer of a small object holds no more than that");
+        let large = self.storage.writer_memory(Some(BIG as u64));
+        assert!(large > 10 && self.storage.writer_memory(None) >= large, "without a hint an object may be large");
         for (name, size, hint) in [
             ("empty", 0, Some(0)),
             ("small", 100_000, None),

@@ -140,6 +140,10 @@ impl Storage for LimitStorage {
         Ok(Box::new(LimitWriter { inner, limits: self.limits.clone() }))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.inner.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         let data = self.limits.request(self.inner.get(path, limit)).await?;
         self.limits.bytes(data.len() as u64).await;

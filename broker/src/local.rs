@@ -28,6 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use tabvault_common::durable::BulkWriter;
 use tabvault_common::failure::{Failure, Kind, Retry};
 
 use crate::path::{check_object, check_prefix};
@@ -116,6 +117,10 @@ impl Storage for LocalStorage {
         let (file, root) = (self.file(path)?, self.root.clone());
         let staged = blocking(move || write::Staged::new(&root)).await?;
         Ok(Box::new(write::LocalWriter::new(staged, file)))
+    }
+
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        size_hint.unwrap_or(u64::MAX).min(BulkWriter::MEMORY)
     }
 
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {

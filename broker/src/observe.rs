@@ -104,6 +104,10 @@ impl Storage for ObserveStorage {
         Ok(Box::new(ObserveWriter { inner, watch: self.watch.clone(), bytes: 0, took }))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.inner.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         let (data, took) = self.watch.timed(self.inner.get(path, limit)).await?;
         self.watch.observer.done(Work::Read, data.len() as u64, took);

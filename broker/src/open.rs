@@ -16,7 +16,7 @@ use crate::faults::Faults;
 use crate::limit::{LimitStorage, Limits};
 use crate::local::LocalStorage;
 use crate::observe::{ObserveStorage, Observer};
-use crate::opendal::{self, OpendalStorage};
+use crate::opendal::OpendalStorage;
 use crate::properties::{self, Target};
 use crate::remote::{Connection, RemoteStorage};
 use crate::retry::{Policy, RetryStorage};
@@ -70,13 +70,6 @@ impl Default for Options {
 /// As [`Options::open`].
 pub async fn open(access: &StorageAccess) -> Result<Arc<dyn Storage>> {
     Options::default().open(access).await
-}
-
-/// How many bytes the writer of an object of `size` bytes holds at most, whatever the storage is; for those who budget
-/// their memory. An unknown size costs as much as a large one.
-#[must_use]
-pub fn writer_memory(size: Option<u64>) -> u64 {
-    opendal::writer_memory(size)
 }
 
 /// Refuses what [`Options::open`] would refuse for its location or properties, without opening anything.

@@ -19,8 +19,6 @@ mod error;
 mod transport;
 mod writer;
 
-pub(crate) use writer::writer_memory;
-
 use std::ops::Range;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -270,6 +268,10 @@ impl Storage for OpendalStorage {
     async fn writer(&self, path: &str, size_hint: Option<u64>) -> Result<Box<dyn ObjectWriter>> {
         check_object(path)?;
         Ok(Box::new(writer::PartWriter::new(self.clone(), path.to_owned(), size_hint)))
+    }
+
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        writer::memory(size_hint)
     }
 
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {

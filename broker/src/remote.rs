@@ -300,6 +300,10 @@ impl Storage for RemoteStorage {
         Ok(Box::new(writer::RemoteWriter::open(self, path, WriteMode::Stream, size_hint).await?))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        size_hint.unwrap_or(u64::MAX).min(writer::MEMORY)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         pieces::collect(path, limit, self.read(path, None).await?).await
     }

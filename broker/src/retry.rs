@@ -182,6 +182,10 @@ impl Storage for RetryStorage {
         repeat!(self, true, self.inner.writer(path, size_hint))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.inner.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         repeat!(self, true, self.inner.get(path, limit))
     }

@@ -44,6 +44,10 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Begins an object that is written piece by piece. `size_hint` is the expected number of bytes, if known.
     async fn writer(&self, path: &str, size_hint: Option<u64>) -> Result<Box<dyn ObjectWriter>>;
 
+    /// How many bytes a writer begun with this `size_hint` holds at most, beside the pieces it is being given; for
+    /// those who budget their memory. Without a hint it is what a large object costs.
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64;
+
     /// Reads a small object whole. Refuses, with `Kind::ResourceExhausted`, one larger than `limit` bytes.
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes>;
 

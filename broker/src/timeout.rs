@@ -111,6 +111,10 @@ impl Storage for TimeoutStorage {
         Ok(Box::new(TimeoutWriter { inner, doing, limit: self.timeouts.write, clock: self.clock.clone() }))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.inner.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         // The limit bounds the bytes, so it bounds the time.
         let longest = self.for_data(limit.min(1 << 30));

@@ -79,6 +79,10 @@ impl Storage for FaultStorage {
         Ok(Box::new(FaultWriter { inner, path: path.to_owned(), faults: self.faults.clone() }))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.inner.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         let (data, damaged) = self.faults.run(Op::Get, path, self.inner.get(path, limit)).await?;
         Ok(if damaged { self.faults.damage(&data) } else { data })

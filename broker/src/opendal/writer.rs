@@ -14,11 +14,11 @@ use crate::storage::{ObjectWriter, Result, Storage};
 /// Up to here an object is one PUT.
 const SINGLE_PUT: u64 = 32 << 20;
 /// The smallest part of a larger one.
-const MIN_PART: u64 = 16 << 20;
+const MIN_PART: u64 = 8 << 20;
 /// S3 takes 10,000 parts; some are kept for a hint that was too small.
 const MAX_PARTS: u64 = 9000;
-/// Parts on their way at once.
-const IN_FLIGHT: usize = 3;
+/// Parts of one object on their way at once.
+const IN_FLIGHT: usize = 4;
 
 /// Size of the parts of an object of `hint` bytes.
 fn part_size(hint: Option<u64>) -> u64 {
@@ -26,7 +26,7 @@ fn part_size(hint: Option<u64>) -> u64 {
 }
 
 /// Bytes that a writer holds at most when it was told to expect `hint` bytes.
-pub(crate) fn writer_memory(hint: Option<u64>) -> u64 {
+pub(super) fn memory(hint: Option<u64>) -> u64 {
     match hint {
         Some(size) if size <= SINGLE_PUT => size,
         // Those under way, one that OpenDAL keeps back, one that is being filled.
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(part_size(Some(1 << 30)), MIN_PART);
         let huge = 5 << 40;
         assert!(huge / part_size(Some(huge)) <= MAX_PARTS);
-        assert_eq!(writer_memory(Some(10)), 10);
-        assert_eq!(writer_memory(None), 80 << 20);
+        assert_eq!(memory(Some(10)), 10);
+        assert_eq!(memory(None), 48 << 20);
     }
 }

@@ -16,6 +16,9 @@ use crate::storage::{ObjectWriter, Result};
 /// Pieces on their way to the connection; with HTTP/2's window this bounds a writer's memory.
 const AHEAD: usize = 2;
 
+/// Bytes that a writer holds at most: the pieces ahead, one that is encoded, its encoding, and what HTTP/2 has taken.
+pub(super) const MEMORY: u64 = ((AHEAD + 3) * pieces::PIECE) as u64;
+
 pub(super) struct RemoteWriter {
     path: String,
     /// Gone once the stream has ended or a step failed.

@@ -37,6 +37,9 @@ pub struct BulkWriter {
 }
 
 impl BulkWriter {
+    /// Bytes that one holds at most.
+    pub const MEMORY: u64 = (BUFFER + BLOCK) as u64;
+
     /// Fills `file`, which is empty and nobody else's.
     #[must_use]
     pub fn new(file: File) -> Self {

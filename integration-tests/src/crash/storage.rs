@@ -48,6 +48,10 @@ impl Storage for CrashStorage {
         Ok(Box::new(CrashWriter { writer, path: path.to_owned(), crash: self.crash.clone() }))
     }
 
+    fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
+        self.storage.writer_memory(size_hint)
+    }
+
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         self.storage.get(path, limit).await
     }

@@ -110,9 +110,10 @@ async fn write(
         Location::Remote => {
             let sizes = task.tablets.iter().map(|wanted| size(&inner, wanted));
             let (files, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
-            // The largest file may be all there is. Smaller ones share the room.
-            let (held, buffers) = budget::reserve(memory, files * ENTRY, remote::buffers(bytes).max(BUFFERS)).await?;
             let storage = inner.storage.open(&task.target).await?;
+            // The largest file may be all there is. Smaller ones share the room.
+            let buffers = remote::buffers(&*storage, bytes).max(BUFFERS);
+            let (held, buffers) = budget::reserve(memory, files * ENTRY, buffers).await?;
             let turn = begun.turn().await;
             let written = to_end(move |stop| async move {
                 let _held = (held, turn);

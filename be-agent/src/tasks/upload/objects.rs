@@ -27,7 +27,8 @@ const SAMPLE: usize = 8 << 10;
 pub(super) async fn send(job: Job, place: usize, n: u32) -> Result<Transferred> {
     let context = &job.context;
     let file = &job.plan.files[place];
-    let _slot = context.transfer(memory(file.size, job.task.compression)).await?;
+    let held = memory(job.task.compression) + job.storage.writer_memory(Some(file.size));
+    let _slot = context.transfer(held).await?;
 
     let (local, size, compression) = (job.plan.local(file), file.size, job.task.compression);
     let (journal, attempt) = (Arc::clone(&job.journal), context.key.attempt);
@@ -148,15 +149,13 @@ async fn next(context: &TaskContext, source: impl Into<Box<Source>>) -> Result<P
         .await
 }
 
-/// Bytes that streaming one file holds: pieces, the compressor's tables, and what the storage gathers for a part.
-fn memory(size: u64, compression: Compression) -> u64 {
+/// Bytes that streaming one file holds beside its writer: pieces and the compressor's tables.
+fn memory(compression: Compression) -> u64 {
     let compressor = match compression {
         Compression::None => 0,
         Compression::Fastest => 4 << 20,
         Compression::Balanced => 8 << 20,
         Compression::Best => 64 << 20,
     };
-    // Of a multipart upload several parts are on their way at once, and two more are filled or wait.
-    let parts = if size <= 32 << 20 { size } else { 5 * (16 << 20).max(size / 9000) };
-    4 * PIECE as u64 + compressor + parts
+    4 * PIECE as u64 + compressor
 }

@@ -23,9 +23,10 @@ use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::store::Result;
 
-/// Bytes that writing an object of `size` bytes holds: a buffer being read, one being written, and the writer's.
-pub(super) fn buffers(size: u64) -> u64 {
-    2 * BUFFER as u64 + tabvault_broker::open::writer_memory(Some(size))
+/// Bytes that writing an object of `size` bytes to `storage` holds: a buffer being read, one being written, and the
+/// writer's.
+pub(super) fn buffers(storage: &dyn Storage, size: u64) -> u64 {
+    2 * BUFFER as u64 + storage.writer_memory(Some(size))
 }
 
 /// Writes what is visible in `tablets`, with `memory` for the buffers. Answers with files and bytes.
@@ -52,7 +53,7 @@ pub(super) async fn write(
     let writes = stream::iter(objects).map(|(name, item)| async {
         let size = item.entry.size();
         check()?;
-        let _buffers = memory.reserve(buffers(size)).await?;
+        let _buffers = memory.reserve(buffers(&**storage, size)).await?;
         put(storage, name, item, progress, check).await
     });
     let mut writes = writes.buffer_unordered(IN_FLIGHT);
