@@ -2,11 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-use crate::cluster::free_address;
 
 /// The user's keys.
 pub const ACCESS_KEY: &str = "tabvault";
@@ -29,7 +27,7 @@ impl Rgw {
     pub fn start(dir: &Path) -> Self {
         // An error means that nothing is there.
         let _ = std::fs::remove_dir_all(dir);
-        let address = free_address();
+        let address = free_ports();
         let log = dir.with_extension("log");
         // An error means that there is none.
         let _ = std::fs::remove_file(&log);
@@ -66,4 +64,13 @@ impl Drop for Rgw {
         }
         let _ = self.script.wait();
     }
+}
+
+/// An address whose port and the two after it, which the monitor takes, are nobody's. Not from where the system takes
+/// the ports of connections: one that has just ended would keep the monitor from its own.
+fn free_ports() -> SocketAddr {
+    let first = 20_000 + (std::process::id() % 4_000) as u16 * 3;
+    let free = |port: &u16| (0..3).all(|n| TcpListener::bind((Ipv4Addr::LOCALHOST, port + n)).is_ok());
+    let port = (first..32_000).step_by(3).chain((20_000..first).step_by(3)).find(free).expect("three free ports");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
