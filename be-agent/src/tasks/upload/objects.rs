@@ -121,6 +121,8 @@ impl Source {
             return Ok(Piece { plain: 0, stored: stored.into(), rest: Rest::Done(sums) });
         }
         self.encoder.push(&plain, &mut stored).map_err(|failure| in_file(&self.path, failure))?;
+        // Parts are counted by their bytes: pieces that shrank to a tenth must not hold ten times as much.
+        stored.shrink_to_fit();
         Ok(Piece { plain: length, stored: stored.into(), rest: Rest::More(self) })
     }
 }
