@@ -9,6 +9,7 @@
 //! makes backups of a table to a `file://` repository on the same disk, one after the other:
 //! - `default`: as `tabvault be` runs it, at nice 10;
 //! - `not nice`: as an agent that is embedded, at the priority of the foreground;
+//! - `half`: as by default, on half of the cores;
 //! - `throttled`: as by default, with 20 MB/s.
 //!
 //! Absolute figures are the machine's; the ratios to `alone`, of the same round, are what counts.
@@ -36,7 +37,7 @@ const READ: usize = 16 << 10;
 const ALIGNED: usize = 4 << 10;
 const APPEND: usize = 4 << 10;
 const READERS: u64 = 2;
-const MODES: [&str; 4] = ["alone", "default", "not nice", "throttled"];
+const MODES: [&str; 5] = ["alone", "default", "not nice", "half", "throttled"];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -160,8 +161,12 @@ async fn backups(dir: &Path, mode: &str, scale: f64) {
         cluster.load("bench.files", &source, 1).await.expect("load");
         std::fs::remove_dir_all(&source).expect("remove the source");
     }
-    let limit = if mode == "throttled" { "20000000" } else { "default" };
-    Client::new(cluster.fe(), "root").run(&format!("ADMIN SET CONFIG ('bytes_per_second' = '{limit}')")).await;
+    let half = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)).to_string();
+    let bytes = if mode == "throttled" { "20000000" } else { "default" };
+    let cores = if mode == "half" { &half } else { "default" };
+    // Both, since the coordinator remembers them from mode to mode.
+    let set = format!("ADMIN SET CONFIG ('bytes_per_second' = '{bytes}', 'cpu_cores' = '{cores}')");
+    Client::new(cluster.fe(), "root").run(&set).await;
 
     let (over, ended) = mpsc::channel();
     std::thread::spawn(move || {
