@@ -177,7 +177,7 @@ impl BeConfig {
             (None, Some(_)) => None,
             (None, None) => config.agent_token_file,
         };
-        config.tuning = file.agent.clone();
+        config.tuning = file.agent.clone().beside_a_database();
         config.tls = file.tls.clone().overlay(&args.tls);
         config.validate()?;
         Ok(config)

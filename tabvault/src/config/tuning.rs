@@ -82,7 +82,7 @@ pub struct AgentTuning {
     pub bytes_per_second: Option<u64>,
     /// Requests per second to remote storage; unlimited if left out.
     pub requests_per_second: Option<u64>,
-    /// Cores that work on files may keep busy; all if left out.
+    /// Cores that work on files may keep busy; if left out half of them for `tabvault be`, else all. 0: all.
     pub cpu_cores: Option<u32>,
     /// The nice value of `tabvault be`, 0 to 19: how far it gives way to other processes that want the same cores.
     pub nice: i32,
@@ -107,6 +107,15 @@ impl Default for AgentTuning {
 }
 
 impl AgentTuning {
+    /// The same for an agent that is a process of its own, beside a database: half of the cores, rounded up, unless
+    /// they say how many. Beside a backup on all of them, whoever wakes up finds none free, whatever the nice value.
+    #[must_use]
+    pub fn beside_a_database(mut self) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        self.cpu_cores = self.cpu_cores.or(u32::try_from(cores).ok());
+        self
+    }
+
     /// What the agent keeps to where the coordinator says nothing.
     #[must_use]
     pub fn settings(&self) -> AgentSettings {
@@ -121,4 +130,19 @@ impl AgentTuning {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_database_half_of_the_cores_are_enough_unless_more_are_given() {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        assert_eq!(AgentTuning::default().beside_a_database().settings().cpu_cores, Some(cores.div_ceil(2)));
+        for given in [0, 7] {
+            let tuning = AgentTuning { cpu_cores: Some(given), ..AgentTuning::default() };
+            assert_eq!(tuning.beside_a_database().settings().cpu_cores, Some(given));
+        }
+    }
 }
