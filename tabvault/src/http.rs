@@ -23,6 +23,11 @@ pub fn routes(health: Health) -> Router {
         .route("/healthz", get(async move || answer(health())))
 }
 
+/// Records from now on what `/metrics` will show. Needs a tokio runtime; [`routes`] does it as well.
+pub fn record_metrics() {
+    recorder();
+}
+
 /// The process's one recorder of metrics, installed at the first call.
 fn recorder() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();

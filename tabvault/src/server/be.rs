@@ -23,6 +23,8 @@ pub async fn run(config: &BeConfig) -> Result<()> {
     // 1. Start.
     let listener = Listener::bind("--http", config.http).await?;
     let tls = tls::server_only(&config.tls)?;
+    // Before the agent, which says once what it is limited to.
+    http::record_metrics();
     let agent = Arc::new(start(config).await?);
     let observed = Arc::downgrade(&agent);
     let health = Arc::new(move || Ok(observed.upgrade().map_or_else(String::new, |agent| told(&agent.status()))));

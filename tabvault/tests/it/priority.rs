@@ -26,6 +26,17 @@ fn all_threads_of_an_agent_are_as_nice_as_its_configuration_says() {
 }
 
 #[test]
+fn an_agent_takes_half_of_the_cores_and_says_so_from_its_start() {
+    let half = std::thread::available_parallelism().unwrap().get().div_ceil(2).to_string();
+    for (config, cores) in [("", half.as_str()), ("[agent]\ncpu_cores = 0\n", "0")] {
+        let (_home, command) = agent(config);
+        let metrics = Agent::start(command).get("/metrics");
+        let line = format!("tabvault_agent_limit_cpu_cores {cores}");
+        assert!(metrics.lines().any(|shown| shown == line), "{config}: {metrics}");
+    }
+}
+
+#[test]
 fn a_nice_value_that_would_put_an_agent_before_others_is_refused() {
     let (_home, mut command) = agent("[agent]\nnice = -5\n");
     refused(&command.output().unwrap(), 1, "agent.nice = -5: give a number from 0 to 19");

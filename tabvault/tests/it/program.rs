@@ -126,16 +126,22 @@ impl Agent {
     /// What it is attached to, or why not, once it has tried.
     pub(crate) fn attached(&self) -> String {
         for _ in 0..3000 {
-            let mut stream = TcpStream::connect(self.http).unwrap();
-            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
+            let answer = self.get("/healthz");
             if !answer.contains("not attached yet") {
                 return answer;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("the agent does not dial");
+    }
+
+    /// What its HTTP port answers with.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 }
 
