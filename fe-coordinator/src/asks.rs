@@ -22,7 +22,6 @@ use crate::check::mapping::{
 use crate::check::properties::RestoreProperties;
 use crate::check::select::select;
 use crate::job::any::Job;
-use crate::job::backup::plan::Planner;
 use crate::job::backup::{self, BackupJob};
 use crate::job::restore::{self, RestoreJob};
 use crate::job::{Answer, Ask};
@@ -116,12 +115,19 @@ impl Asks {
             }
             Ask::Prepare => {
                 let Some(plan) = &job.plan else { return Err(foreign(ask)) };
-                // Before the snapshot is read again, so that not all is in memory at a time.
-                let prepared = self.catalog.prepare(job.head.uuid, self.epoch, &plan.restore.prepare).await?;
+                self.catalog.prepare(job.head.uuid, self.epoch, &plan.restore.prepare).await?;
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let info = repository.read_info(&job.head.label, plan.timestamp.as_str()).await?;
                 let meta = repository.read_meta(&info).await?;
-                Ok(Answer::Prepared(restore::plan::rows(&plan.restore, &info, &meta, prepared)?))
+                let mut planner = restore::plan::Planner::new(&plan.restore, &info, &meta);
+                for (table, wanted) in (0_u32..).zip(&plan.restore.prepare.tables) {
+                    for (partition, _) in (0_u32..).zip(&wanted.partitions) {
+                        // One after another: all of a large restore's together would take much memory.
+                        let prepared = self.catalog.prepared(job.head.uuid, table, partition).await?;
+                        planner.partition(table, partition, &prepared)?;
+                    }
+                }
+                Ok(Answer::Prepared(planner.finish()?))
             }
             Ask::Publish => Ok(Answer::Decided(self.catalog.publish(job.head.uuid, self.epoch).await?)),
             Ask::Discard => Ok(Answer::Decided(self.catalog.discard(job.head.uuid, self.epoch).await?)),
@@ -151,7 +157,7 @@ impl Asks {
         }
         let cut = self.cut(&request).await?;
         let alive = self.alive().await;
-        let mut planner = Planner::new(&alive, job.head.properties.content);
+        let mut planner = backup::plan::Planner::new(&alive, job.head.properties.content);
         let mut tablets = 0;
         for table in &cut.tables {
             for partition in &table.partitions {
@@ -174,7 +180,7 @@ impl Asks {
         let table = tables.into_iter().find(|table| table.partitions.iter().any(|p| p.id == id));
         let name = table.map_or("", |table| table.def.name.as_str());
         let alive = self.alive().await;
-        let mut planner = Planner::new(&alive, job.head.properties.content);
+        let mut planner = backup::plan::Planner::new(&alive, job.head.properties.content);
         planner.partition(name, &partition, &self.catalog.tablets(id).await?)?;
         Ok(Answer::PartitionPlanned(Some(self.share_again(job, planner.finish()).await?)))
     }

@@ -64,13 +64,21 @@ pub trait Catalog: Send + Sync + fmt::Debug {
     /// The partition as it is now, `None` if it was dropped: to take it again at its present version.
     async fn partition(&self, partition: PartitionId) -> Result<Option<CutPartition>>;
 
-    /// Makes hidden targets for a restore and puts the tables into the state RESTORE, in one step. Asked again by the
-    /// same job, it answers with what it made the first time.
+    /// Makes hidden targets for a restore, having put the tables into the state RESTORE in one step. Asked again by the
+    /// same job, it goes on where it was interrupted, and does nothing once all is made.
     ///
     /// # Errors
     /// `FailedPrecondition` when a table changed since the coordinator checked it; `ResourceExhausted` "failed to find
     /// N different hosts to create table …"; `Stale` for an epoch below the highest seen.
-    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>>;
+    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()>;
+
+    /// The hidden targets of one partition, ordered by index and position: the same whenever it is asked. `table` and
+    /// `partition` are positions in [`PrepareRequest::tables`] and [`PrepareTable::partitions`].
+    ///
+    /// # Errors
+    /// `FailedPrecondition` unless [`Catalog::prepare`] has answered and nothing is decided; `NotFound` for a position that
+    /// was not asked for.
+    async fn prepared(&self, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>>;
 
     /// Points the partitions at the prepared tablets in one step: the commit point of a restore.
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision>;
@@ -303,17 +311,6 @@ pub struct TabletSize {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-}
-
-/// Hidden targets of one partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PreparedPartition {
-    /// Position in [`PrepareRequest::tables`].
-    pub table: u32,
-    /// Position in [`PrepareTable::partitions`].
-    pub partition: u32,
-    /// The tablets, ordered by index and position.
-    pub tablets: Vec<PreparedTablet>,
 }
 
 /// A hidden tablet.

@@ -15,7 +15,7 @@ use tabvault_common::ids::{BackendId, Epoch, JobUuid, PartitionId, ReplicaId, Ta
 use tabvault_common::schema::{PartitionDef, TableDef};
 use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_fe_coordinator::catalog::{
-    BackendRoom, Catalog, Cut, CutPartition, CutTable, Decision, PrepareRequest, PreparedPartition, Result, TabletInfo,
+    BackendRoom, Catalog, Cut, CutPartition, CutTable, Decision, PrepareRequest, PreparedTablet, Result, TabletInfo,
     ranges,
 };
 use tokio::sync::Mutex;
@@ -143,8 +143,12 @@ impl Catalog for Frontend {
         Ok(self.tables.lock().await.partitions().find(|found| found.id == partition).map(Partition::cut))
     }
 
-    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
+    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
         self.change(|tables, _| restore::prepare(tables, job, epoch, request)).await
+    }
+
+    async fn prepared(&self, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+        restore::prepared(&*self.tables.lock().await, job, table, partition)
     }
 
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {

@@ -13,7 +13,7 @@ use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 use tabvault_common::task::TabletVersion;
 use tabvault_fe_coordinator::catalog::ranges::{self, Span};
 use tabvault_fe_coordinator::catalog::{
-    Decision, PrepareRequest, PrepareTable, PreparedPartition, PreparedTablet, Result, TableState, TabletInfo,
+    Decision, PrepareRequest, PrepareTable, PreparedTablet, Result, TableState, TabletInfo,
 };
 
 use super::tables::{Partition, Table, Tables};
@@ -35,8 +35,6 @@ pub(crate) struct Prepared {
     tables: Vec<PreparedTable>,
     views: Vec<ViewDef>,
     drop_tables: Vec<(String, TableId)>,
-    /// What was answered.
-    answer: Vec<PreparedPartition>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +55,8 @@ struct PreparedPart {
     existing: Option<PartitionId>,
     version: Version,
     tablets: Vec<TabletInfo>,
+    /// The same tablets as the coordinator is told of them.
+    hidden: Vec<PreparedTablet>,
 }
 
 /// Refuses a coordinator that another has taken over from.
@@ -75,15 +75,10 @@ fn changed(table: &str, what: &str) -> Failure {
 }
 
 /// See [`tabvault_fe_coordinator::catalog::Catalog::prepare`].
-pub(super) fn prepare(
-    tables: &mut Tables,
-    job: JobUuid,
-    epoch: Epoch,
-    request: &PrepareRequest,
-) -> Result<Vec<PreparedPartition>> {
+pub(super) fn prepare(tables: &mut Tables, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
     admit(tables, epoch)?;
     match tables.restores.get(&job) {
-        Some(Restore::Prepared(prepared)) => return Ok(prepared.answer.clone()),
+        Some(Restore::Prepared(_)) => return Ok(()),
         Some(Restore::Decided(decision)) => {
             let message = format!("prepare restore {job}: it has already ended as {decision:?}");
             return Err(Failure::fatal(Kind::FailedPrecondition, message));
@@ -97,10 +92,9 @@ pub(super) fn prepare(
     let database = request.database.clone();
     let made_database = !tables.databases.contains_key(&database);
     tables.databases.entry(database.clone()).or_default();
-    let (mut prepared, mut answer) = (Vec::new(), Vec::new());
-    for (at, wanted) in (0_u32..).zip(&request.tables) {
-        let table = prepare_table(tables, request, wanted, at, &mut answer)?;
-        prepared.push(table);
+    let mut prepared = Vec::new();
+    for wanted in &request.tables {
+        prepared.push(prepare_table(tables, request, wanted)?);
     }
     let there = tables.database(&database)?;
     let drop_tables = request.drop_tables.iter().filter_map(|name| Some((name.clone(), there.tables.get(name)?.id)));
@@ -110,19 +104,25 @@ pub(super) fn prepare(
         made_database,
         tables: prepared,
         views: request.views.clone(),
-        answer: answer.clone(),
     };
     tables.restores.insert(job, Restore::Prepared(prepared));
-    Ok(answer)
+    Ok(())
 }
 
-fn prepare_table(
-    tables: &mut Tables,
-    request: &PrepareRequest,
-    wanted: &PrepareTable,
-    at: u32,
-    answer: &mut Vec<PreparedPartition>,
-) -> Result<PreparedTable> {
+/// See [`tabvault_fe_coordinator::catalog::Catalog::prepared`].
+pub(super) fn prepared(tables: &Tables, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+    let Some(Restore::Prepared(prepared)) = tables.restores.get(&job) else {
+        let message = format!("restore {job} has prepared nothing, or has ended");
+        return Err(Failure::fatal(Kind::FailedPrecondition, message));
+    };
+    let part = prepared.tables.get(table as usize).and_then(|table| table.partitions.get(partition as usize));
+    part.map(|part| part.hidden.clone()).ok_or_else(|| {
+        let message = format!("restore {job} has no partition {partition} of table {table}");
+        Failure::fatal(Kind::NotFound, message)
+    })
+}
+
+fn prepare_table(tables: &mut Tables, request: &PrepareRequest, wanted: &PrepareTable) -> Result<PreparedTable> {
     let name = &wanted.def.name;
     let there = tables.database(&request.database)?.tables.get(name).cloned();
     let (present, id) = match (wanted.existing, &there) {
@@ -136,17 +136,17 @@ fn prepare_table(
         (Some(_), _) => return Err(changed(name, "it has been dropped")),
     };
     let mut partitions = Vec::new();
-    for (number, part) in (0_u32..).zip(&wanted.partitions) {
+    for part in &wanted.partitions {
         let old = part.existing.and_then(|id| present.iter().find(|present| present.id == id));
         let reusable = old.map_or(&[][..], |old| &old.tablets);
         let tablets = tables.new_tablets(&wanted.def, part, &request.backends, reusable)?;
         let hidden = tablets.iter().map(|tablet| hidden(tablet, old)).collect();
-        answer.push(PreparedPartition { table: at, partition: number, tablets: hidden });
         partitions.push(PreparedPart {
             def: part.def.clone(),
             existing: part.existing,
             version: part.version,
             tablets,
+            hidden,
         });
     }
     let existing = there.is_some();
@@ -209,7 +209,7 @@ fn check_table(there: &Table, wanted: &PrepareTable) -> Result<()> {
 }
 
 /// What a restore prepared, or how it has ended.
-fn prepared(tables: &Tables, job: JobUuid) -> Option<std::result::Result<Prepared, Decision>> {
+fn state(tables: &Tables, job: JobUuid) -> Option<std::result::Result<Prepared, Decision>> {
     tables.restores.get(&job).map(|restore| match restore {
         Restore::Prepared(prepared) => Ok(prepared.clone()),
         Restore::Decided(decision) => Err(*decision),
@@ -219,7 +219,7 @@ fn prepared(tables: &Tables, job: JobUuid) -> Option<std::result::Result<Prepare
 /// See [`tabvault_fe_coordinator::catalog::Catalog::publish`].
 pub(super) fn publish(tables: &mut Tables, job: JobUuid, epoch: Epoch, now: Time) -> Result<Decision> {
     admit(tables, epoch)?;
-    let prepared = match prepared(tables, job) {
+    let prepared = match state(tables, job) {
         Some(Ok(prepared)) => prepared,
         Some(Err(decision)) => return Ok(decision),
         None => {
@@ -279,7 +279,7 @@ fn publish_table(tables: &mut Tables, database: &str, prepared: PreparedTable, n
 /// See [`tabvault_fe_coordinator::catalog::Catalog::discard`].
 pub(super) fn discard(tables: &mut Tables, job: JobUuid, epoch: Epoch) -> Result<Decision> {
     admit(tables, epoch)?;
-    match prepared(tables, job) {
+    match state(tables, job) {
         Some(Err(decision)) => return Ok(decision),
         Some(Ok(prepared)) => put_back(tables, prepared),
         // Nothing to give up; the decision alone refuses a prepare that comes late.

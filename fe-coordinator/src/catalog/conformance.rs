@@ -11,8 +11,7 @@ use tabvault_common::schema::{
 };
 
 use super::{
-    BackendRoom, Catalog, CutTable, PreparePartition, PrepareRequest, PrepareTable, PreparedPartition, Result,
-    TabletSize,
+    BackendRoom, Catalog, CutTable, PreparePartition, PrepareRequest, PrepareTable, PreparedTablet, Result, TabletSize,
 };
 
 mod look;
@@ -172,8 +171,20 @@ async fn shown(fixture: &dyn Fixture, table: &CutTable) -> Result<BTreeSet<Table
     Ok(found)
 }
 
-fn prepared_tablets(prepared: &[PreparedPartition]) -> BTreeSet<TabletId> {
-    prepared.iter().flat_map(|part| &part.tablets).map(|tablet| tablet.tablet).collect()
+/// Prepares a restore; the hidden tablets of each partition, in the order of the request.
+async fn prepare(fixture: &dyn Fixture, job: JobUuid, wanted: &PrepareRequest) -> Result<Vec<Vec<PreparedTablet>>> {
+    fixture.catalog().prepare(job, EPOCH, wanted).await?;
+    let mut prepared = Vec::new();
+    for (at, table) in (0_u32..).zip(&wanted.tables) {
+        for (part, _) in (0_u32..).zip(&table.partitions) {
+            prepared.push(fixture.catalog().prepared(job, at, part).await?);
+        }
+    }
+    Ok(prepared)
+}
+
+fn tablet_ids(prepared: &[Vec<PreparedTablet>]) -> BTreeSet<TabletId> {
+    prepared.iter().flatten().map(|tablet| tablet.tablet).collect()
 }
 
 /// The tablets that are garbage on some backend.

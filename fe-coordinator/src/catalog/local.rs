@@ -6,11 +6,12 @@
 //! make. Open it once per database: which loads run is known in memory only.
 //!
 //! # Consistency
-//! Every operation is one atomic change or one look at a consistent state. A partition names a set of tablets; a
-//! restore makes another set, which no partition names until publish.
+//! Every operation is one atomic change or one look at a consistent state, unless it says that it goes in steps. A
+//! partition names a set of tablets; a restore makes another set, which no partition names until publish.
 //!
 //! # Crash consistency
-//! An operation that has answered is durable; one that has not has happened wholly or not at all. Loads that ran are
+//! An operation that has answered is durable; one that has not has happened wholly, or not at all, or as far as its
+//! last step that was durable. Loads that ran are
 //! forgotten: their versions were never visible, and the next load takes the place of what they left on agents.
 //!
 //! # Cancellation
@@ -26,7 +27,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 
 use self::load::Loads;
 use self::records::Records;
-use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo};
+use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedTablet, Result, Retired, TabletInfo};
 use crate::store::SharedDb;
 
 mod block;
@@ -143,10 +144,19 @@ impl Catalog for LocalCatalog {
         self.look(move |records| Ok(find::partition(records, partition)?.map(|(_, found)| found.cut()))).await
     }
 
-    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
-        let request = request.clone();
-        self.change(move |records| prepare::prepare(records, job, epoch, &request)).await?;
-        self.look(move |records| prepare::prepared(records, job)).await
+    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
+        let request = Arc::new(request.clone());
+        let begun = Arc::clone(&request);
+        let mut left = self.change(move |records| prepare::begin(records, job, epoch, &begun)).await?;
+        while let Some(place) = left {
+            let request = Arc::clone(&request);
+            left = self.change(move |records| prepare::go_on(records, job, epoch, &request, place)).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepared(&self, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+        self.look(move |records| prepare::prepared(records, job, table, partition)).await
     }
 
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {

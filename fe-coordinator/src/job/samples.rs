@@ -24,8 +24,7 @@ use super::backup::{self, BackupJob};
 use super::restore::{self, RestoreJob};
 use super::{Asking, Effect, Event};
 use crate::catalog::{
-    CutPartition, CutTable, PreparePartition, PrepareRequest, PrepareTable, PreparedPartition, PreparedTablet,
-    ReplicaInfo, TabletInfo,
+    CutPartition, CutTable, PreparePartition, PrepareRequest, PrepareTable, PreparedTablet, ReplicaInfo, TabletInfo,
 };
 use crate::check::mapping::RestorePlan;
 use crate::check::properties::{BackupProperties, RestoreProperties};
@@ -334,8 +333,8 @@ pub(crate) fn restore_plan(version: Version) -> RestorePlan {
     }
 }
 
-/// Hidden targets 9000 to 9003, each with replicas on two of the backends 1, 2 and 3.
-pub(crate) fn prepared() -> Vec<PreparedPartition> {
+/// Hidden targets 9000 to 9003 of two partitions, each with replicas on two of the backends 1, 2 and 3.
+pub(crate) fn prepared() -> Vec<Vec<PreparedTablet>> {
     let tablet = |number: u64, position: u32| PreparedTablet {
         tablet: TabletId(9000 + number),
         index: 0,
@@ -345,19 +344,28 @@ pub(crate) fn prepared() -> Vec<PreparedPartition> {
         backends: vec![BackendId(1 + number % 3), BackendId(1 + (number + 1) % 3)],
         reuse: None,
     };
-    let partition = |n: u32| PreparedPartition {
-        table: 0,
-        partition: n,
-        tablets: vec![tablet(u64::from(2 * n), 0), tablet(u64::from(2 * n + 1), 1)],
-    };
-    vec![partition(0), partition(1)]
+    vec![vec![tablet(0, 0), tablet(1, 1)], vec![tablet(2, 0), tablet(3, 1)]]
 }
 
 pub(crate) fn mapped() -> restore::Plan {
     restore::Plan { timestamp: SnapshotTimestamp::at(START), restore: restore_plan(Version(7)) }
 }
 
+/// The rows that such targets of the sample's plan are cut into.
+pub(crate) fn planned(
+    info: &Info,
+    meta: &WholeMeta,
+    prepared: &[Vec<PreparedTablet>],
+) -> Result<Vec<restore::Row>, Failure> {
+    let plan = restore_plan(Version(7));
+    let mut planner = restore::plan::Planner::new(&plan, info, meta);
+    for (number, tablets) in (0_u32..).zip(prepared) {
+        planner.partition(0, number, tablets)?;
+    }
+    planner.finish()
+}
+
 pub(crate) fn restore_rows(content: Content) -> Vec<restore::Row> {
     let (info, meta) = snapshot(content);
-    restore::plan::rows(&restore_plan(Version(7)), &info, &meta, prepared()).unwrap()
+    planned(&info, &meta, &prepared()).unwrap()
 }

@@ -9,7 +9,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_fe_coordinator::catalog::conformance::{self, EPOCH, Fixture, partition, table};
 use tabvault_fe_coordinator::catalog::{
     BackendRoom, Catalog, Cut, CutPartition, Decision, LocalCatalog, PreparePartition, PrepareRequest, PrepareTable,
-    PreparedPartition, Result, TabletInfo, TabletSize,
+    PreparedTablet, Result, TabletInfo, TabletSize,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -90,8 +90,11 @@ impl Catalog for Restarting {
     async fn partition(&self, partition: PartitionId) -> Result<Option<CutPartition>> {
         anew!(self.partition(partition))
     }
-    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
+    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
         anew!(self.prepare(job, epoch, request))
+    }
+    async fn prepared(&self, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+        anew!(self.prepared(job, table, partition))
     }
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {
         anew!(self.publish(job, epoch))
@@ -187,8 +190,10 @@ async fn targets_are_placed_where_the_tablets_they_replace_can_be_reused() {
     home.load("t", Some("p"), 100).await;
     let cut = home.catalog.cut("d").await.unwrap();
     let old = home.catalog.tablets(cut.tables[0].partitions[0].id).await.unwrap();
-    let prepared = home.catalog.prepare(JobUuid::random(), EPOCH, &into_existing(&cut, false)).await.unwrap();
-    for (new, old) in prepared[0].tablets.iter().zip(old) {
+    let job = JobUuid::random();
+    home.catalog.prepare(job, EPOCH, &into_existing(&cut, false)).await.unwrap();
+    let prepared = home.catalog.prepared(job, 0, 0).await.unwrap();
+    for (new, old) in prepared.iter().zip(old) {
         let (at, on) = new.reuse.clone().unwrap();
         assert_eq!((at.tablet, at.version, at.schema_hash), (old.tablet, Version(2), old.schema_hash));
         assert_eq!(on, old.replicas.iter().map(|replica| replica.backend).collect::<Vec<_>>());
@@ -201,8 +206,10 @@ async fn what_no_backend_has_made_yet_is_not_reused() {
     let home = Home::with_database().await;
     home.create(table("t"), &[partition("p", 0, 10)]).await.unwrap();
     let cut = home.catalog.cut("d").await.unwrap();
-    let prepared = home.catalog.prepare(JobUuid::random(), EPOCH, &into_existing(&cut, false)).await.unwrap();
-    assert!(prepared[0].tablets.iter().all(|tablet| tablet.reuse.is_none()));
+    let job = JobUuid::random();
+    home.catalog.prepare(job, EPOCH, &into_existing(&cut, false)).await.unwrap();
+    let prepared = home.catalog.prepared(job, 0, 0).await.unwrap();
+    assert!(prepared.iter().all(|tablet| tablet.reuse.is_none()));
 }
 
 #[tokio::test]

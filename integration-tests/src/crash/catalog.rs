@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tabvault_common::ids::{BackendId, Epoch, JobUuid, PartitionId, ReplicaId, TabletId};
 use tabvault_common::view::{PartitionView, TableView, TabletView};
 use tabvault_fe_coordinator::catalog::{
-    Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedPartition, Result, Retired, TabletInfo,
+    Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedTablet, Result, Retired, TabletInfo,
 };
 
 use super::Crash;
@@ -50,8 +50,12 @@ impl Catalog for CrashCatalog {
         self.catalog.partition(partition).await
     }
 
-    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<Vec<PreparedPartition>> {
+    async fn prepare(&self, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
         self.write("prepare", self.catalog.prepare(job, epoch, request)).await
+    }
+
+    async fn prepared(&self, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+        self.catalog.prepared(job, table, partition).await
     }
 
     async fn publish(&self, job: JobUuid, epoch: Epoch) -> Result<Decision> {

@@ -6,8 +6,8 @@ use tabvault_common::failure::Kind;
 use tabvault_common::ids::{Epoch, Version};
 
 use super::{
-    EPOCH, Fixture, cut_table, garbage, hash, job, new_table, over, partition, prepared_tablets, refused, request,
-    shown, table, table_names, view,
+    EPOCH, Fixture, cut_table, garbage, hash, job, new_table, over, partition, prepare, refused, request, shown, table,
+    table_names, tablet_ids, view,
 };
 use crate::catalog::{Decision, PreparePartition, Result, TableState};
 
@@ -21,32 +21,35 @@ pub async fn prepare_hides_its_targets_and_repeats_its_answer(fixture: &dyn Fixt
     let tables = vec![over(&before, &["a"]), new_table(table("new"), vec![partition("p", 0, 5)])];
     let (job, wanted) = (job(), request(fixture, database, tables));
 
-    let prepared = catalog.prepare(job, EPOCH, &wanted).await?;
-    let places: Vec<_> = prepared.iter().map(|part| (part.table, part.partition)).collect();
-    assert_eq!(places, [(0, 0), (1, 0)]);
-    for part in &prepared {
-        let places: Vec<_> = part.tablets.iter().map(|tablet| (tablet.index, tablet.position)).collect();
+    assert_eq!(refused(catalog.prepared(job, 0, 0).await).kind, Kind::FailedPrecondition);
+    let prepared = prepare(fixture, job, &wanted).await?;
+    for place in [(0, 1), (2, 0)] {
+        assert_eq!(refused(catalog.prepared(job, place.0, place.1).await).kind, Kind::NotFound);
+    }
+    assert_eq!(prepared.len(), 2);
+    for tablets in &prepared {
+        let places: Vec<_> = tablets.iter().map(|tablet| (tablet.index, tablet.position)).collect();
         assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1)]);
-        for tablet in &part.tablets {
+        for tablet in tablets {
             assert_eq!(Some(tablet.schema_hash), hash(&table("any"), tablet.index));
             let distinct: BTreeSet<_> = tablet.backends.iter().collect();
             assert_eq!((tablet.backends.len(), distinct.len()), (2, 2), "two replicas on two backends");
         }
     }
-    let lineages: BTreeSet<_> = prepared.iter().flat_map(|part| &part.tablets).map(|tablet| tablet.lineage).collect();
+    let lineages: BTreeSet<_> = prepared.iter().flatten().map(|tablet| tablet.lineage).collect();
     assert_eq!(lineages.len(), 8, "every new tablet starts a history of its own");
-    assert_eq!(catalog.prepare(job, EPOCH, &wanted).await?, prepared);
+    assert_eq!(prepare(fixture, job, &wanted).await?, prepared);
 
     let during = cut_table(fixture, database, "old").await?;
     assert_eq!((during.state, &during.partitions), (TableState::Restore, &before.partitions));
     assert_eq!(shown(fixture, &during).await?, tablets_before);
     let new = cut_table(fixture, database, "new").await?;
     assert_eq!(new.state, TableState::Restore);
-    assert!(shown(fixture, &new).await?.is_disjoint(&prepared_tablets(&prepared)), "targets are hidden");
+    assert!(shown(fixture, &new).await?.is_disjoint(&tablet_ids(&prepared)), "targets are hidden");
     let listed = catalog.show_tables(database).await?;
     let states: Vec<_> = listed.iter().map(|table| (table.name.as_str(), table.state.as_str())).collect();
     assert_eq!(states, [("new", "RESTORE"), ("old", "RESTORE")]);
-    assert!(garbage(fixture).await?.is_disjoint(&prepared_tablets(&prepared)), "targets are no garbage");
+    assert!(garbage(fixture).await?.is_disjoint(&tablet_ids(&prepared)), "targets are no garbage");
 
     let second = request(fixture, database, vec![over(&before, &["b"])]);
     let refusal = refused(catalog.prepare(super::job(), EPOCH, &second).await);
@@ -72,7 +75,7 @@ pub async fn publish_shows_the_targets_in_one_step(fixture: &dyn Fixture) -> Res
     });
     let tables = vec![grown, new_table(table("new"), vec![partition("p", 0, 5)])];
     let (job, wanted) = (job(), request(fixture, database, tables));
-    let prepared = catalog.prepare(job, EPOCH, &wanted).await?;
+    let prepared = prepare(fixture, job, &wanted).await?;
 
     assert_eq!(catalog.publish(job, EPOCH).await?, Decision::Published);
     let after = cut_table(fixture, database, "old").await?;
@@ -86,7 +89,7 @@ pub async fn publish_shows_the_targets_in_one_step(fixture: &dyn Fixture) -> Res
         catalog.show_partitions(database, "old").await?.iter().map(|p| (p.data_size, p.file_count)).collect();
     assert_eq!(sizes, [(4 * 5, 4 * 2), (0, 0), (0, 0)], "as large as the restore said");
     let both = &shown(fixture, &after).await? | &shown(fixture, &new).await?;
-    assert!(both.is_superset(&prepared_tablets(&prepared)));
+    assert!(both.is_superset(&tablet_ids(&prepared)));
     for part in after.partitions.iter().chain(&new.partitions).filter(|part| part.def.name != "b") {
         for tablet in catalog.tablets(part.id).await? {
             let versions: BTreeSet<_> = tablet.replicas.iter().map(|replica| replica.version).collect();
@@ -173,10 +176,10 @@ pub async fn discard_leaves_nothing(fixture: &dyn Fixture) -> Result<()> {
     let mut wanted = request(fixture, database, tables);
     wanted.views = vec![view("v", "SELECT 1")];
     let into_old = job();
-    let mut hidden = prepared_tablets(&catalog.prepare(into_old, EPOCH, &wanted).await?);
+    let mut hidden = tablet_ids(&prepare(fixture, into_old, &wanted).await?);
     let (into_new, made) = (job(), "conformance_made");
     let tables = vec![new_table(table("new"), vec![partition("p", 0, 5)])];
-    hidden.extend(prepared_tablets(&catalog.prepare(into_new, EPOCH, &request(fixture, made, tables)).await?));
+    hidden.extend(tablet_ids(&prepare(fixture, into_new, &request(fixture, made, tables)).await?));
     assert_eq!(table_names(fixture, made).await?, ["new"]);
 
     for job in [into_old, into_new] {

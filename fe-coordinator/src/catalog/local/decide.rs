@@ -17,8 +17,8 @@ pub(super) fn publish(records: &mut Records, job: JobUuid, epoch: Epoch, now: Ti
     let database = match records.get::<Restore>(&keys::restore(job))? {
         Some(Restore::Decided(decision)) => return Ok(decision),
         Some(Restore::Prepared { database, .. }) => database,
-        None => {
-            let message = format!("publish restore {job}: it has prepared nothing");
+        Some(Restore::Preparing { .. }) | None => {
+            let message = format!("publish restore {job}: it has not prepared all that it is to publish");
             return Err(Failure::fatal(Kind::FailedPrecondition, message));
         }
     };
@@ -42,7 +42,9 @@ pub(super) fn discard(records: &mut Records, job: JobUuid, epoch: Epoch) -> Resu
     find::admit(records, epoch)?;
     let (database, made_database) = match records.get::<Restore>(&keys::restore(job))? {
         Some(Restore::Decided(decision)) => return Ok(decision),
-        Some(Restore::Prepared { database, made_database }) => (database, made_database),
+        Some(Restore::Preparing { database, made_database, .. } | Restore::Prepared { database, made_database }) => {
+            (database, made_database)
+        }
         // Nothing to give up; the decision alone refuses a prepare that comes late.
         None => return decide(records, job, Decision::Discarded),
     };

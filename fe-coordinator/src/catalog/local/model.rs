@@ -1,6 +1,8 @@
 //! The catalog's records, kept as compact JSON. A field that is added must have a default, so that older records can be
 //! read.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tabvault_common::clock::Time;
 use tabvault_common::ids::{
@@ -85,6 +87,14 @@ pub(super) struct Replica {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Restore {
+    /// Its tables are held, and some of its targets stand.
+    Preparing {
+        database: String,
+        /// Whether the database was made for it.
+        made_database: bool,
+        /// Where those to come may be placed.
+        backends: BTreeSet<BackendId>,
+    },
     /// Its targets stand, hidden.
     Prepared {
         database: String,

@@ -1,4 +1,8 @@
 //! The hidden targets of a restore.
+//!
+//! # Crash consistency
+//! The first step holds the tables; targets of many tablets are made in several, each of which writes down the sets that
+//! it made. What a crash interrupts goes on where it was when it is asked again, or is given up by a discard.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +13,73 @@ use tabvault_common::schema::{PartitionDef, TableDef, ViewDef};
 use super::model::{Database, Partition, PreparedPart, PreparedTable, Restore, Restoring, Table, Tablet};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{Result, find, keys, validate, views};
+use super::{Result, find, keys, place, validate, views};
 use crate::catalog::ranges::{self, Span};
-use crate::catalog::{PrepareRequest, PrepareTable, PreparedPartition, TableState};
+use crate::catalog::{PreparePartition, PrepareRequest, PrepareTable, PreparedTablet, TableState};
 
-/// See [`crate::catalog::Catalog::prepare`]. What it made is read when that is durable ([`prepared`]): both at a time
-/// would take twice the memory.
-pub(super) fn prepare(records: &mut Records, job: JobUuid, epoch: Epoch, request: &PrepareRequest) -> Result<()> {
+#[cfg(test)]
+mod tests;
+
+/// Tablets that one step makes, and those of the partition that it ends with: what is kept until a change is committed,
+/// and how long others wait for it, does not grow with the restore.
+const TABLETS_PER_STEP: u64 = 4096;
+
+/// The next partition to prepare: positions in [`PrepareRequest::tables`] and [`PrepareTable::partitions`].
+pub(super) type Place = (u32, u32);
+
+/// The step of [`crate::catalog::Catalog::prepare`] that begins it: checks everything that can be refused, holds the
+/// tables, and makes the first targets. Answers with the place to go on from with [`go_on`], if not all are made.
+pub(super) fn begin(
+    records: &mut Records,
+    job: JobUuid,
+    epoch: Epoch,
+    request: &PrepareRequest,
+) -> Result<Option<Place>> {
     find::admit(records, epoch)?;
-    match records.get::<Restore>(&keys::restore(job))? {
-        Some(Restore::Prepared { .. }) => return Ok(()),
+    if records.get::<Restore>(&keys::restore(job))?.is_none() {
+        hold(records, job, request)?;
+    }
+    go_on(records, job, epoch, request, (0, 0))
+}
+
+/// Makes targets from a place on, but those that are there already. Answers with where to go on; once all are made the
+/// restore is prepared.
+pub(super) fn go_on(
+    records: &mut Records,
+    job: JobUuid,
+    epoch: Epoch,
+    request: &PrepareRequest,
+    from: Place,
+) -> Result<Option<Place>> {
+    find::admit(records, epoch)?;
+    let (database, made_database) = match records.get::<Restore>(&keys::restore(job))? {
+        Some(Restore::Preparing { database, made_database, .. }) => (database, made_database),
+        Some(Restore::Prepared { .. }) => return Ok(None),
         Some(Restore::Decided(decision)) => {
             let message = format!("prepare restore {job}: it has already ended as {decision:?}");
             return Err(Failure::fatal(Kind::FailedPrecondition, message));
         }
-        None => {}
+        None => return Err(Failure::fatal(Kind::Internal, format!("prepare restore {job}: it was not begun"))),
+    };
+    let mut made = 0;
+    for (at, wanted) in (0_u32..).zip(&request.tables).skip(from.0 as usize) {
+        let first = if at == from.0 { from.1 as usize } else { 0 };
+        for (number, part) in (0_u32..).zip(&wanted.partitions).skip(first) {
+            if made >= TABLETS_PER_STEP {
+                return Ok(Some((at, number)));
+            }
+            let key = keys::prepared_partition(job, at, number);
+            if records.get::<PreparedPart>(&key)?.is_none() {
+                made += prepare_partition(records, key, request, wanted, part)?;
+            }
+        }
     }
+    records.put(keys::restore(job), &Restore::Prepared { database, made_database })?;
+    Ok(None)
+}
+
+/// Everything but the targets: from here on the tables are in the state RESTORE.
+fn hold(records: &mut Records, job: JobUuid, request: &PrepareRequest) -> Result<()> {
     refuse_duplicates(request)?;
     let (database, made_database) = open_database(records, job, &request.database)?;
     for (what, name) in request.new_names(made_database) {
@@ -35,24 +90,47 @@ pub(super) fn prepare(records: &mut Records, job: JobUuid, epoch: Epoch, request
     }
     prepare_drops(records, job, &database, request)?;
     prepare_views(records, job, &database, request)?;
-    let state = Restore::Prepared { database: request.database.clone(), made_database };
+    let backends = request.backends.iter().map(|room| room.backend).collect();
+    let state = Restore::Preparing { database: request.database.clone(), made_database, backends };
     records.put(keys::restore(job), &state)
 }
 
-/// All targets of a restore that is not decided.
-pub(super) fn prepared(records: &Records, job: JobUuid) -> Result<Vec<PreparedPartition>> {
-    let mut answer = Vec::new();
-    for table in 0..u32::MAX {
-        if records.get::<PreparedTable>(&keys::prepared_table(job, table))?.is_none() {
-            break;
-        }
-        let parts = records.list::<PreparedPart>(&keys::prepared_partitions(job, table))?;
-        for (partition, (_, part)) in (0_u32..).zip(parts) {
-            let tablets = sets::tablets(records, part.set)?.into_iter().map(Tablet::prepared).collect();
-            answer.push(PreparedPartition { table, partition, tablets });
-        }
+/// Makes the hidden tablets of a partition; how many.
+fn prepare_partition(
+    records: &mut Records,
+    key: String,
+    request: &PrepareRequest,
+    table: &PrepareTable,
+    part: &PreparePartition,
+) -> Result<u64> {
+    let replaced = table.existing.zip(part.existing).map(|(table, part)| keys::partition(table, part));
+    let replaced = replaced.map(|key| records.get::<Partition>(&key)).transpose()?.flatten();
+    let purpose = Purpose::Restore { version: part.version, replaces: replaced.as_ref(), sizes: &part.sizes };
+    let set = sets::make(records, &table.def, &part.def, &request.backends, &purpose)?;
+    let record = PreparedPart {
+        def: part.def.clone(),
+        existing: part.existing,
+        version: part.version,
+        set: set.number,
+        tablets: set.tablets,
+        size: set.size,
+    };
+    records.put(key, &record)?;
+    Ok(set.tablets)
+}
+
+/// See [`crate::catalog::Catalog::prepared`].
+pub(super) fn prepared(records: &Records, job: JobUuid, table: u32, partition: u32) -> Result<Vec<PreparedTablet>> {
+    if !matches!(records.get::<Restore>(&keys::restore(job))?, Some(Restore::Prepared { .. })) {
+        let message = format!("read what restore {job} prepared: it has prepared nothing, or has ended");
+        return Err(Failure::fatal(Kind::FailedPrecondition, message));
     }
-    Ok(answer)
+    let part = records.get::<PreparedPart>(&keys::prepared_partition(job, table, partition))?.ok_or_else(|| {
+        let message =
+            format!("read what restore {job} prepared: partition {partition} of table {table} was not asked for");
+        Failure::fatal(Kind::NotFound, message)
+    })?;
+    Ok(sets::tablets(records, part.set)?.into_iter().map(Tablet::prepared).collect())
 }
 
 fn refuse_duplicates(request: &PrepareRequest) -> Result<()> {
@@ -123,6 +201,9 @@ fn prepare_table(
         check_schema(&table.def, &wanted.def)?;
     }
     check_partitions(&table.def, wanted, &present, whole)?;
+    for part in &wanted.partitions {
+        place::check(&wanted.def.name, &request.backends, part.def.replication_num)?;
+    }
     let id = if wanted.existing.is_some() && whole { TableId(records.new_id()?) } else { table.id };
     let record = PreparedTable {
         id,
@@ -132,21 +213,6 @@ fn prepare_table(
         drop_partitions: wanted.drop_partitions.clone(),
     };
     records.put(keys::prepared_table(job, at), &record)?;
-    let by_id: BTreeMap<PartitionId, &Partition> = present.iter().map(|part| (part.id, part)).collect();
-    for (number, part) in (0_u32..).zip(&wanted.partitions) {
-        let replaces = part.existing.and_then(|id| by_id.get(&id).copied());
-        let purpose = Purpose::Restore { version: part.version, replaces, sizes: &part.sizes };
-        let set = sets::make(records, &wanted.def, &part.def, &request.backends, &purpose)?;
-        let record = PreparedPart {
-            def: part.def.clone(),
-            existing: part.existing,
-            version: part.version,
-            set: set.number,
-            tablets: set.tablets,
-            size: set.size,
-        };
-        records.put(keys::prepared_partition(job, at, number), &record)?;
-    }
     table.state = TableState::Restore;
     table.restore = restore;
     records.put(key, &table)

@@ -105,7 +105,23 @@ fn is_covered(tablet: &Tablet, version: Version, others: &[BackendId]) -> bool {
     tablet.replicas.iter().any(|replica| others.contains(&replica.backend) && complete(replica.version))
 }
 
+/// Refuses while a restore is still choosing backends for its targets, and may choose this one.
+fn refuse_if_chosen_from(records: &Records, backend: BackendId) -> Result<()> {
+    for (_, database) in records.list::<Database>(keys::DATABASES)? {
+        for restore in database.restores {
+            match records.get::<Restore>(&keys::restore(restore))? {
+                Some(Restore::Preparing { backends, .. }) if backends.contains(&backend) => {
+                    return Err(restoring(backend, restore));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check(records: &Records, backend: BackendId, others: &[BackendId]) -> Result<()> {
+    refuse_if_chosen_from(records, backend)?;
     let owners = owners(records)?;
     let mut alone: Option<(u64, String)> = None;
     for block in records.scan::<Block>(&keys::tablets("")) {
@@ -131,6 +147,7 @@ fn strip(
     others: &[BackendId],
     after: &str,
 ) -> Result<(Retired, Option<String>)> {
+    refuse_if_chosen_from(records, backend)?;
     let owners = owners(records)?;
     let mut retired = Retired::default();
     let (mut changed, mut last) = (Vec::new(), None);

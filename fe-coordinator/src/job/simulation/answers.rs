@@ -172,7 +172,7 @@ impl Life {
 
     /// Every replica of what is published is whole.
     fn check_adopted(&self) {
-        for tablet in samples::prepared().iter().flat_map(|partition| &partition.tablets) {
+        for tablet in samples::prepared().iter().flatten() {
             for backend in &tablet.backends {
                 let whole = self.agents[backend].adopted.contains(&tablet.tablet);
                 assert!(whole, "tablet {} on backend {backend} was published without its files", tablet.tablet);

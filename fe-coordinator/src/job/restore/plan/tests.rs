@@ -6,7 +6,7 @@ use tabvault_common::task::TabletVersion;
 use uuid::Uuid;
 
 use super::*;
-use crate::job::samples::{manifest, prepared, restore_plan, restore_rows, snapshot};
+use crate::job::samples::{self, manifest, prepared, restore_rows, snapshot};
 
 #[test]
 fn every_replica_is_in_exactly_one_row_with_the_manifest_of_its_source() {
@@ -29,7 +29,7 @@ fn every_replica_is_in_exactly_one_row_with_the_manifest_of_its_source() {
     replicas.sort_unstable();
     let mut asked: Vec<(u64, u64)> = prepared()
         .iter()
-        .flat_map(|partition| &partition.tablets)
+        .flatten()
         .flat_map(|tablet| tablet.backends.iter().map(|backend| (tablet.tablet.0, backend.0)))
         .collect();
     asked.sort_unstable();
@@ -57,9 +57,9 @@ fn without_data_there_is_nothing_to_fetch() {
 fn files_are_reused_where_the_old_tablet_is() {
     let mut targets = prepared();
     let old = TabletVersion { tablet: TabletId(1), version: Version(3), schema_hash: SchemaHash(1) };
-    targets[0].tablets[0].reuse = Some((old, vec![BackendId(2)]));
+    targets[0][0].reuse = Some((old, vec![BackendId(2)]));
     let (info, meta) = snapshot(Content::All);
-    let rows = rows(&restore_plan(Version(7)), &info, &meta, targets).unwrap();
+    let rows = samples::planned(&info, &meta, &targets).unwrap();
     let reusing: Vec<_> = rows.iter().filter(|row| row.tablets.iter().any(|t| t.reuse == Some(old))).collect();
     assert_eq!(reusing.iter().map(|row| row.backend.0).collect::<Vec<_>>(), [2]);
 }
@@ -68,29 +68,23 @@ fn files_are_reused_where_the_old_tablet_is() {
 fn a_catalog_that_prepares_something_else_is_refused() {
     let (info, meta) = snapshot(Content::All);
     let mut wrong = Vec::new();
-    let mut missing_partition = prepared();
-    missing_partition.pop();
-    wrong.push(missing_partition);
-    let mut twice = prepared();
-    twice.push(twice[0].clone());
-    wrong.push(twice);
     let mut missing_tablet = prepared();
-    missing_tablet[1].tablets.pop();
+    missing_tablet[1].pop();
     wrong.push(missing_tablet);
     let mut no_replica = prepared();
-    no_replica[0].tablets[1].backends.clear();
+    no_replica[0][1].backends.clear();
     wrong.push(no_replica);
     let mut position = prepared();
-    position[0].tablets[1].position = 0;
+    position[0][1].position = 0;
     wrong.push(position);
     let mut index = prepared();
-    index[0].tablets[1].index = 1;
+    index[0][1].index = 1;
     wrong.push(index);
     let mut stranger = prepared();
-    stranger[1].table = 1;
+    stranger.push(stranger[0].clone());
     wrong.push(stranger);
     for targets in wrong {
-        let refusal = rows(&restore_plan(Version(7)), &info, &meta, targets).unwrap_err();
+        let refusal = samples::planned(&info, &meta, &targets).unwrap_err();
         assert_eq!(refusal.kind, Kind::Internal);
     }
 }
@@ -99,7 +93,7 @@ fn a_catalog_that_prepares_something_else_is_refused() {
 fn a_meta_that_is_another_than_the_plan_was_made_from_is_damage() {
     let (info, mut meta) = snapshot(Content::All);
     meta.tables[0].partitions.pop();
-    let refusal = rows(&restore_plan(Version(7)), &info, &meta, prepared()).unwrap_err();
+    let refusal = samples::planned(&info, &meta, &prepared()).unwrap_err();
     assert_eq!(refusal.kind, Kind::Corrupt);
 }
 
@@ -122,17 +116,16 @@ fn tasks_are_bounded_in_tablets_and_bytes() {
         }),
         bytes,
     };
-    let sizes = |tablets: Vec<RowTablet>| {
-        let mut rows = Vec::new();
-        cut(&mut rows, BackendId(1), Some(manifest(1)), tablets);
-        rows
+    let counts = |tablets: Vec<RowTablet>| {
+        let mut group = Group::default();
+        tablets.into_iter().for_each(|tablet| group.add(tablet));
+        group.tasks.iter().map(Vec::len).collect::<Vec<_>>()
     };
-    let counts = |rows: &[Row]| rows.iter().map(|row| row.tablets.len()).collect::<Vec<_>>();
-    let many = sizes(vec![tablet(1); 300]);
-    assert_eq!(counts(&many), [128, 128, 44]);
-    assert_eq!(counts(&sizes(vec![tablet(MAX_BYTES_PER_TASK / 2); 5])), [2, 2, 1]);
-    assert_eq!(counts(&sizes(vec![tablet(2 * MAX_BYTES_PER_TASK); 2])), [1, 1]);
-    let mut largest = sizes(vec![tablet(u64::MAX); 1]).remove(0);
+    assert_eq!(counts(vec![tablet(1); 300]), [128, 128, 44]);
+    assert_eq!(counts(vec![tablet(MAX_BYTES_PER_TASK / 2); 5]), [2, 2, 1]);
+    assert_eq!(counts(vec![tablet(2 * MAX_BYTES_PER_TASK); 2]), [1, 1]);
+    let mut largest = restore_rows(Content::All).remove(0);
+    (largest.task, largest.backend) = (TaskId(u64::MAX), BackendId(u64::MAX));
     largest.tablets = vec![tablet(u64::MAX); MAX_TABLETS_PER_TASK];
     largest.error = Some(crate::job::kept(&"\u{1}".repeat(1 << 20)));
     for bytes in crate::records::row_sizes(&largest) {
