@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tabvault_common::durable::write_file;
+
 use crate::binary::server;
 use crate::cluster::free_address;
 
@@ -57,16 +59,19 @@ impl Server {
         Self::spawn(command, "gRPC")
     }
 
-    /// `tabvault be` of that coordinator, with its data in `dir/be` and what it has to say in `dir/be.log`; it attaches
-    /// once it is ready. Its address is that of its HTTP.
+    /// `tabvault be` of that coordinator on all cores, with its data in `dir/be`, its configuration in `dir/be.toml` and
+    /// what it has to say in `dir/be.log`; it attaches once it is ready. Its address is that of its HTTP.
     ///
     /// # Panics
     /// If it ends before it is ready.
     #[must_use]
     pub fn agent(&self, dir: &Path) -> Self {
+        let config = dir.join("be.toml");
+        write_file(&config, b"[agent]\ncpu_cores = 0\n").expect("write a configuration");
         let mut command = server();
         command.args(["be", "--http", "127.0.0.1:0", "--fe", &format!("http://{}", self.address)]);
         command.arg("--agent-token-file").arg(dir.join("fe/agent.token")).arg("--data").arg(dir.join("be"));
+        command.arg("--config").arg(config);
         command.stderr(log(&dir.join("be.log")));
         Self::spawn(command, "HTTP")
     }
