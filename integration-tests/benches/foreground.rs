@@ -9,6 +9,7 @@
 //! makes backups of a table to a `file://` repository on the same disk, one after the other:
 //! - `default`: as `tabvault be` runs it, at nice 10 on half of the cores;
 //! - `all cores`: at nice 10;
+//! - `idle`: on all cores under the scheduling policy `idle`, by util-linux' `chrt`;
 //! - `not nice`: as an agent that is embedded, on all cores at the priority of the foreground;
 //! - `throttled`: on all cores at nice 10, with 20 MB/s.
 //!
@@ -37,7 +38,7 @@ const READ: usize = 16 << 10;
 const ALIGNED: usize = 4 << 10;
 const APPEND: usize = 4 << 10;
 const READERS: u64 = 2;
-const MODES: [&str; 5] = ["alone", "default", "all cores", "not nice", "throttled"];
+const MODES: [&str; 6] = ["alone", "default", "all cores", "idle", "not nice", "throttled"];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -98,15 +99,13 @@ fn measure(args: &[String]) {
 
 /// What this program says when it is run with other arguments.
 fn run(args: &[&str]) -> String {
-    let output = command(args).stderr(Stdio::inherit()).output().expect("run the foreground");
+    let output = this_program().args(args).stderr(Stdio::inherit()).output().expect("run the foreground");
     assert!(output.status.success(), "{args:?}: {}", output.status);
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(args);
-    command
+fn this_program() -> Command {
+    Command::new(std::env::current_exe().expect("this program"))
 }
 
 fn make_file(path: &Path, bytes: u64) {
@@ -127,8 +126,16 @@ struct Beside {
 impl Beside {
     /// Returns when the first backup is about to begin.
     fn start(dir: &Path, mode: &str, scale: f64) -> Self {
+        let mut command = this_program();
+        if mode == "idle" {
+            // There is no safe call for it; whoever runs under it starts its threads under it, too.
+            let program = command;
+            command = Command::new("chrt");
+            command.args(["--idle", "0"]).arg(program.get_program());
+        }
         let args = ["--backups", &dir.display().to_string(), mode, &scale.to_string()];
-        let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("run the backups");
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("run the backups");
         let stdin = child.stdin.take();
         let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
