@@ -80,10 +80,16 @@ pub(crate) fn start(context: Arc<Context>, job: Job, over: mpsc::UnboundedSender
         own: VecDeque::new(),
         answered: Vec::new(),
     };
+    let stop = runner.context.stop.clone();
     tokio::spawn(
         async move {
-            if let Err(failure) = runner.run().await {
-                tracing::warn!(kind = failure.kind.as_str(), "runner stops: {failure}");
+            match runner.run().await {
+                Ok(()) => {}
+                // Shut down; what it was about to store, the next start stores.
+                Err(failure) if stop.is_cancelled() && failure.kind != Kind::Stale => {
+                    tracing::debug!("runner stops with the coordinator: {failure}");
+                }
+                Err(failure) => tracing::warn!(kind = failure.kind.as_str(), "runner stops: {failure}"),
             }
             let _ = over.send(id);
         }
