@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The BLAKE3 digest of some bytes.
@@ -50,21 +51,36 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        blake3::Hash::from_hex(s)
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| NotADigest(s.chars().take(80).collect()))
+        // A prefix `0x` would be taken as well.
+        let bytes = if s.len() == 64 { const_hex::decode_to_array(s).ok() } else { None };
+        bytes.map(Self).ok_or_else(|| NotADigest(s.chars().take(80).collect()))
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(blake3::Hash::from(self.0).to_hex().as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Reads a digest where its text lies: a manifest has two of them in every line.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a BLAKE3 digest, 64 hexadecimal characters")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -110,7 +126,14 @@ mod tests {
         let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(Digest::of(b"").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Digest::of(b"")));
-        assert!("af13".parse::<Digest>().is_err());
+        for wrong in ["af13", &format!("0x{empty}"), &format!("0x{}", &empty[2..]), &empty.replace('a', "g")] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
+        assert_eq!(
+            serde_json::from_str::<Digest>(&format!("\"{empty}\"")).map_err(|e| e.to_string()),
+            Ok(Digest::of(b""))
+        );
+        assert!(serde_json::from_str::<Digest>("\"af13\"").is_err_and(|error| error.to_string().contains("`af13`")));
     }
 
     #[test]

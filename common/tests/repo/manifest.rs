@@ -149,6 +149,8 @@ fn a_reader_holds_lines_to_the_rules() {
         (good.replace("data/0.dat", "data/1.dat"), "comes after"),
         (good.replace("/o/7-1-0.zst", "/../../x"), "is not the path of an object"),
         (good.replace("\"position\":0", "\"position\":-1"), "invalid value"),
+        (good.replace("\"object\":", "\"objects\":"), "a file lies in an object, or in a pack"),
+        (good.replace("\"offset\":", "\"object\":\"\",\"offset\":"), "a file lies in an object, or in a pack"),
         (good.replace("1002", "1001"), "comes twice"),
         (without(0), "it is a pack, not a manifest"),
         (without(1), "was not declared"),
@@ -171,7 +173,11 @@ fn a_reader_holds_lines_to_the_rules() {
     let newer = read_lines(&good.replace("\"format_version\":1", "\"format_version\":2")).unwrap_err();
     assert_eq!(newer.kind, Kind::Unsupported);
     let unknown_field = good.replace("\"position\":0", "\"position\":0,\"new\":{\"a\":[]}");
-    assert_eq!(read_lines(&unknown_field).unwrap(), read_lines(&good).unwrap());
+    let spelt_otherwise = good.replace("{\"type\":\"file\",", "{ \"type\": \"file\",");
+    for same in [unknown_field, spelt_otherwise] {
+        assert_ne!(same, good);
+        assert_eq!(read_lines(&same).unwrap(), read_lines(&good).unwrap());
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl<R: Read> ManifestReader<R> {
         let mut lines = LinesReader::new(path, input, MAX_LINE, MAX_PLAIN)?;
         let first = first_line(&mut lines, "manifest")?;
         check_version(path, first.format_version)?;
-        match serde_json::from_slice(&first.line).map_err(|error| corrupt(path, error))? {
+        match Line::parse(&first.line).map_err(|error| corrupt(path, error))? {
             Line::Manifest(header) => Ok(Self { lines, header, rules: Rules::default(), totals: None, over: false }),
             _ => Err(corrupt(path, "its first line is no header")),
         }
@@ -91,7 +91,7 @@ impl<R: Read> ManifestReader<R> {
             return Err(corrupt(&path, "it has no end line"));
         };
         let broken = |what: String| corrupt(&path, what);
-        match serde_json::from_slice(line).map_err(|error| corrupt(&path, error))? {
+        match Line::parse(line).map_err(|error| corrupt(&path, error))? {
             Line::Manifest(_) => Err(corrupt(&path, "it has two headers")),
             Line::Pack(pack) => self.rules.pack(&pack).map(|()| Some(ManifestRecord::Pack(pack))).map_err(broken),
             Line::Tablet(tablet) => {
