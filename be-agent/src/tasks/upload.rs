@@ -93,12 +93,12 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
         sent.take(stored);
     }
     drop(stored);
-    let sent = parent::remember(&job, sent).await?;
-    let manifest = store_manifest(&job, sent).await?;
+    let sent = Arc::new(sent);
+    let (manifest, ()) = tokio::try_join!(store_manifest(&job, Arc::clone(&sent)), parent::remember(&job, sent))?;
     Ok(TaskResult::Uploaded { manifest: manifest.reference() })
 }
 
-async fn store_manifest(job: &Job, sent: Sent) -> Result<EncodedManifest> {
+async fn store_manifest(job: &Job, sent: Arc<Sent>) -> Result<EncodedManifest> {
     let (task, plan, key) = (Arc::clone(&job.task), Arc::clone(&job.plan), job.context.key);
     let held = job.context.shared.memory.reserve(plan.files.len() as u64 * IN_MANIFEST).await?;
     let manifest = job.context.blocking(move || {

@@ -125,12 +125,12 @@ async fn digest(job: &Job, place: usize) -> Result<(usize, Digest)> {
 }
 
 /// Remembers the digests of all files.
-pub(super) async fn remember(job: &Job, sent: Sent) -> Result<Sent> {
+pub(super) async fn remember(job: &Job, sent: Arc<Sent>) -> Result<()> {
     let (shared, plan) = (Arc::clone(&job.context.shared), Arc::clone(&job.plan));
     let remembered = job.context.blocking(move || {
         let known = plan.files.iter().zip(sent.digests());
         shared.digests.put(known.filter_map(|(file, digest)| Some((file.id?, digest?))));
-        Ok(sent)
+        Ok(())
     });
     remembered.await
 }

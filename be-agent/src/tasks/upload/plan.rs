@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{TabletId, Version};
 use tabvault_common::task::Upload;
@@ -18,6 +19,9 @@ use crate::store::Result;
 
 /// Bytes that are held of a file: here, of where it is stored, and in lists of what is still to be sent.
 const FILE: u64 = size_of::<PlannedFile>() as u64 + PATH + sent::FILE + 2 * size_of::<usize>() as u64;
+
+/// Tablets that are listed at once.
+const AT_ONCE: usize = 4;
 
 /// Bytes that the path of a file takes, as the built-in store and others name files; longer ones take more.
 const PATH: u64 = 32;
@@ -56,6 +60,26 @@ pub(super) struct PlannedFile {
 }
 
 impl Plan {
+    /// Of the tablets in the task's order, each with its files.
+    fn whole(lists: Vec<(PlannedTablet, Vec<PlannedFile>)>, listed: Option<Listed>) -> Self {
+        let mut plan = Self { _listed: listed, ..Self::default() };
+        let count: usize = lists.iter().map(|(_, own)| own.len()).sum();
+        for (mut tablet, own) in lists {
+            let start = plan.files.len();
+            // Of one tablet alone, which may have very many, nothing is copied.
+            if start == 0 {
+                plan.files = own;
+                plan.files.reserve_exact(count - plan.files.len());
+            } else {
+                plan.files.extend(own);
+            }
+            tablet.files = start..plan.files.len();
+            plan.tablets.push(tablet);
+        }
+        plan.bytes = plan.files.iter().map(|file| file.size).sum();
+        plan
+    }
+
     /// The places of the files of the tablet at this index.
     pub(super) fn files_of(&self, tablet: usize) -> Range<usize> {
         self.tablets.get(tablet).map_or(0..0, |tablet| tablet.files.clone())
@@ -96,25 +120,43 @@ impl Plan {
 /// `NotFound` if a snapshot is not here (any more): it has to be taken again. `NoSpace` below the watermark.
 /// `ResourceExhausted` if there are too many files for the agent's memory.
 pub(super) async fn make(context: &TaskContext, task: &Arc<Upload>) -> Result<Plan> {
-    let (shared, job, task) = (Arc::clone(&context.shared), context.key.job, Arc::clone(task));
-    let found = context.blocking(move || {
-        let mut tablets = Vec::with_capacity(task.tablets.len());
-        let mut files = 0;
-        for tablet in &task.tablets {
-            let (tablet, version) = (tablet.identity.tablet, tablet.identity.version);
-            let (root, dir) = shared.work.find_snapshot(job, tablet, version).ok_or_else(|| {
-                let message = format!("upload tablet {tablet}: its snapshot of version {version} is not on this agent");
-                Failure::fatal(Kind::NotFound, message)
-            })?;
-            shared.require_space(shared.work.root(root)?, 0)?;
-            files += files::count(&dir)?;
-            tablets.push(PlannedTablet { tablet, version, dir, files: 0..0 });
-        }
-        Ok((tablets, files))
-    });
-    let (tablets, count) = found.await?;
+    let found: Vec<(PlannedTablet, u64)> =
+        side_by_side(context, 0..task.tablets.len(), |n| find(context, task, n)).await?;
+    let count = found.iter().map(|(_, files)| files).sum();
     let listed = context.shared.list(count, count * FILE).await?;
-    context.blocking(move || list(tablets, count, Some(listed))).await
+    let tablets = (0_u32..).zip(found);
+    let listing = |(number, (tablet, files))| move || list(tablet, number, files);
+    let lists = side_by_side(context, tablets, listing).await?;
+    Ok(Plan::whole(lists, Some(listed)))
+}
+
+/// Does the blocking work that `work` makes of each of `items`, [`AT_ONCE`] at a time; the answers in their order.
+async fn side_by_side<I, T: Send + 'static, W: FnOnce() -> Result<T> + Send + 'static>(
+    context: &TaskContext,
+    items: impl IntoIterator<Item = I>,
+    work: impl Fn(I) -> W,
+) -> Result<Vec<T>> {
+    stream::iter(items).map(|item| context.blocking(work(item))).buffered(AT_ONCE).try_collect().await
+}
+
+/// What finds the snapshot of the task's `n`th tablet and counts its files.
+fn find(
+    context: &TaskContext,
+    task: &Arc<Upload>,
+    n: usize,
+) -> impl FnOnce() -> Result<(PlannedTablet, u64)> + Send + use<> {
+    let (shared, job, task) = (Arc::clone(&context.shared), context.key.job, Arc::clone(task));
+    move || {
+        let identity = &task.tablets[n].identity;
+        let (tablet, version) = (identity.tablet, identity.version);
+        let (root, dir) = shared.work.find_snapshot(job, tablet, version).ok_or_else(|| {
+            let message = format!("upload tablet {tablet}: its snapshot of version {version} is not on this agent");
+            Failure::fatal(Kind::NotFound, message)
+        })?;
+        shared.require_space(shared.work.root(root)?, 0)?;
+        let files = files::count(&dir)?;
+        Ok((PlannedTablet { tablet, version, dir, files: 0..0 }, files))
+    }
 }
 
 #[cfg(test)]
@@ -122,25 +164,19 @@ impl Plan {
     /// The files below `dir`, as those of one tablet.
     pub(super) fn of(dir: &Path) -> Result<Self> {
         let tablet = PlannedTablet { tablet: TabletId(1), version: Version(1), dir: dir.to_owned(), files: 0..0 };
-        list(vec![tablet], 0, None)
+        Ok(Self::whole(vec![list(tablet, 0, 0)?], None))
     }
 }
 
-fn list(mut tablets: Vec<PlannedTablet>, count: u64, listed: Option<Listed>) -> Result<Plan> {
+/// The files of a tablet, the task's `number`th, by path; about `count`.
+fn list(tablet: PlannedTablet, number: u32, count: u64) -> Result<(PlannedTablet, Vec<PlannedFile>)> {
     let mut files: Vec<PlannedFile> = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
-    for (tablet, planned) in (0_u32..).zip(&mut tablets) {
-        let start = files.len();
-        files::each_below(&planned.dir, &mut |path, entry| {
-            if let files::Entry::File(size, id) = entry {
-                files.push(PlannedFile { tablet, path: path.into(), size, id });
-            }
-            Ok(())
-        })?;
-        if let Some(own) = files.get_mut(start..) {
-            own.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    files::each_below(&tablet.dir, &mut |path, entry| {
+        if let files::Entry::File(size, id) = entry {
+            files.push(PlannedFile { tablet: number, path: path.into(), size, id });
         }
-        planned.files = start..files.len();
-    }
-    let bytes = files.iter().map(|file| file.size).sum();
-    Ok(Plan { tablets, files, bytes, _listed: listed })
+        Ok(())
+    })?;
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok((tablet, files))
 }
