@@ -53,7 +53,7 @@ pub(crate) fn adopt(tablet: &Tablet, job: JobUuid, mapping: &TabletMapping, dire
             take_files(directory, &data).map_err(context)?;
         }
         durable::write_file_by(&tablet.index_path(version), |out| {
-            index::write(out, named.totals, Some(rowset), Snapshot::open(&directory.join(INDEX_NAME))?)
+            index::write_again(out, &directory.join(INDEX_NAME), named.totals, rowset)
         })?;
         rowsets.insert(version, rowset);
     } else if named.totals.entries > 0 {

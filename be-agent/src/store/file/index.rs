@@ -9,7 +9,8 @@
 //! 1: the first, never released; all data files lay in one directory. 2: they lie in groups.
 
 use std::borrow::Borrow;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,16 @@ pub(crate) fn write<E: Borrow<Entry>>(
     let Totals { entries: count, bytes } = totals;
     push_line(out, &IndexHeader { format_version: FORMAT_VERSION, entries: count, bytes, rowset })?;
     entries.into_iter().try_for_each(|entry| push_line(out, entry?.borrow()))
+}
+
+/// Spells the index of a snapshot, `path`, once more as that of a tablet: only the first line is another. Whoever calls
+/// has read it to its end.
+pub(crate) fn write_again(out: &mut dyn Write, path: &Path, totals: Totals, rowset: Rowset) -> Result<()> {
+    write::<Entry>(out, totals, Some(rowset), [])?;
+    let failed = |error| Failure::io(format_args!("copy index {}", path.display()), &error);
+    let mut lines = BufReader::new(File::open(path).map_err(failed)?);
+    lines.skip_until(b'\n').map_err(failed)?;
+    std::io::copy(&mut lines, out).map(drop).map_err(failed)
 }
 
 /// Spells an index of `entries` into the file `path`, durably; see [`durable::write_file_by`].

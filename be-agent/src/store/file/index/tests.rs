@@ -49,6 +49,28 @@ fn an_index_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn a_snapshots_index_that_is_written_again_is_that_of_a_tablet_with_the_same_entries() {
+    let entries = [file("a", b"1", 1), file("b", b"22", 2)];
+    let (dir, totals) = (tempfile::tempdir().unwrap(), Totals::of(&entries));
+    let (snapshot, again) = (dir.path().join("snapshot"), dir.path().join("again"));
+    write_file(&snapshot, &entries, None).unwrap();
+    let rowset = Rowset {
+        job: JobUuid::random(),
+        digest: Digest::of(b""),
+        loaded_files: 2,
+        loaded_bytes: 3,
+        files: 2,
+        bytes: 3,
+        stored_bytes: 3,
+    };
+    let mut text = Vec::new();
+    write_again(&mut text, &snapshot, totals, rowset).unwrap();
+    assert_eq!(read(&text).unwrap(), entries);
+    write_file(&again, &entries, Some(rowset)).unwrap();
+    assert!(text == std::fs::read(again).unwrap());
+}
+
+#[test]
 fn a_line_that_is_cut_off_missing_or_too_many_is_noticed() {
     let text = encode(&[file("a", b"1", 1), file("b", b"22", 2)]);
     let whole = std::str::from_utf8(&text).unwrap();
