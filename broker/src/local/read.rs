@@ -3,14 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
+use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, pread, retry_on_intr};
 use tabvault_common::failure::{Failure, Kind};
 
 use super::{blocking, failure};
@@ -88,13 +89,20 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn read_at(file: &File, path: &Path, at: u64, want: usize) -> Result<Bytes> {
-    let mut data = BytesMut::zeroed(want);
-    match file.read_exact_at(&mut data, at) {
-        Ok(()) => Ok(data.freeze()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::fatal(
-            Kind::Corrupt,
-            format!("read {}: the file became shorter while it was read", path.display()),
-        )),
-        Err(error) => Err(failure("read", path, &error)),
+    // Into memory as it comes, which need not be cleared first.
+    let mut data = Vec::with_capacity(want);
+    while data.len() < want {
+        let next = at + data.len() as u64;
+        match retry_on_intr(|| pread(file, spare_capacity(&mut data), next)) {
+            Ok(0) => {
+                let message = format!("read {}: the file became shorter while it was read", path.display());
+                return Err(Failure::fatal(Kind::Corrupt, message));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(failure("read", path, &error.into())),
+        }
     }
+    // There may be more room than was asked for.
+    data.truncate(want);
+    Ok(data.into())
 }
