@@ -202,7 +202,7 @@ impl Line {
     /// How nearly all lines begin.
     const FILE: &[u8] = br#"{"type":"file","#;
 
-    /// Files are read at once: behind a tag serde reads by way of a tree, which takes twice as long.
+    /// Files are read at once: behind a tag serde reads by way of a tree.
     fn parse(line: &[u8]) -> serde_json::Result<Self> {
         if line.starts_with(Self::FILE) {
             serde_json::from_slice(line).map(Self::File)
