@@ -26,9 +26,12 @@ use crate::job::backup::{self, BackupJob};
 use crate::job::restore::{self, RestoreJob};
 use crate::job::{Answer, Ask};
 use crate::records::{Records, Request};
+use crate::repository::InfoWrite;
 use crate::repository::registry::Repositories;
 
 mod parent;
+
+pub(crate) use parent::Published;
 
 /// The repository and the catalog, for jobs.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub(crate) struct Asks {
     pub(crate) epoch: Epoch,
     /// A job over more tablets is refused: rows of all tablets are kept in memory.
     pub(crate) max_tablets: u64,
+    /// What was published lately.
+    pub(crate) published: Published,
 }
 
 impl Asks {
@@ -91,7 +96,12 @@ impl Asks {
             Ask::WriteInfo => {
                 let repository = self.repositories.open(&job.head.repository).await?;
                 let info = job.info(self.epoch, self.clock.now())?;
-                Ok(Answer::Info(repository.write_info(info).await?))
+                let (name, content) = (info.name(), info.content);
+                let write = repository.write_info(info).await?;
+                if content == Content::All && matches!(write, InfoWrite::Written | InfoWrite::OursAlready) {
+                    self.published.remember(&job.head.repository, &job.head.database, name);
+                }
+                Ok(Answer::Info(write))
             }
             Ask::WriteTombstone => {
                 let repository = self.repositories.open(&job.head.repository).await?;
@@ -151,7 +161,11 @@ impl Asks {
             return Err(foreign(Ask::TakeCut));
         };
         let repository = self.repositories.open(&job.head.repository).await?;
-        if repository.label_exists(&job.head.label).await? {
+        let (exists, parent) = tokio::try_join!(
+            repository.label_exists(&job.head.label),
+            self.choose_parent(&repository, &job.head.database, &job.head.properties),
+        )?;
+        if exists {
             let why = format!("Snapshot with name '{}' already exist in repository", job.head.label);
             return Err(Failure::fatal(Kind::AlreadyExists, why));
         }
@@ -167,7 +181,6 @@ impl Asks {
                 planner.partition(&table.def.name, partition, &of_partition)?;
             }
         }
-        let parent = self.choose_parent(&repository, &job.head.database, &job.head.properties).await?;
         let parent = parent.map(|info| info.name());
         Ok(Answer::Planned(Box::new(backup::Plan { cut, parent }), planner.finish()))
     }

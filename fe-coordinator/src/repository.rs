@@ -29,4 +29,4 @@ mod settings;
 pub(crate) use place::check_name;
 pub use record::RepositoryRecord;
 pub use registry::{OpenStorage, Repositories};
-pub use remote::{Description, InfoWrite, IntentWrite, Repository, TombstoneWrite};
+pub use remote::{Description, InfoWrite, Protection, Repository, TombstoneWrite};

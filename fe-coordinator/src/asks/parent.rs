@@ -1,16 +1,42 @@
 //! The parent of an incremental backup: chosen, protected by the intent, and only then shared with.
 
-use tabvault_common::failure::{Failure, Kind, Retry};
-use tabvault_common::repo::info::{BackupType, Content, Info};
-use tabvault_common::repo::meta::WholeMeta;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tabvault_common::failure::Failure;
+use tabvault_common::repo::info::{BackupType, Content, Info, SnapshotName};
 
 use super::Asks;
 use crate::check::properties::BackupProperties;
 use crate::job::backup::share::share;
 use crate::job::backup::{BackupJob, Row};
 use crate::job::{Answer, Parent};
-use crate::repository::Repository;
-use crate::repository::remote::IntentWrite;
+use crate::repository::{Protection, Repository};
+
+/// The snapshot with data that this leader published last of each database, so that its next backup finds it without
+/// listing every label of the repository. What is forgotten, or was dropped since, is found there.
+#[derive(Debug, Default)]
+pub(crate) struct Published(Mutex<HashMap<(String, String), SnapshotName>>);
+
+impl Published {
+    /// The last one of `database` in `repository`.
+    fn newest(&self, repository: &str, database: &str) -> Option<SnapshotName> {
+        self.lock().get(&(repository.to_owned(), database.to_owned())).cloned()
+    }
+
+    /// This one is published now. Jobs of a database may publish in any order of their timestamps.
+    pub(super) fn remember(&self, repository: &str, database: &str, name: SnapshotName) {
+        let mut published = self.lock();
+        let known = published.entry((repository.to_owned(), database.to_owned())).or_insert_with(|| name.clone());
+        if known.timestamp < name.timestamp {
+            *known = name;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), SnapshotName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Asks {
     /// The snapshot that a backup of `database` with these properties would share objects with, if any.
@@ -21,9 +47,16 @@ impl Asks {
         properties: &BackupProperties,
     ) -> Result<Option<Info>, Failure> {
         match (properties.backup_type, properties.content) {
-            (BackupType::Incremental, Content::All) => repository.newest_of(database).await,
-            (BackupType::Full, _) | (_, Content::MetadataOnly) => Ok(None),
+            (BackupType::Incremental, Content::All) => {}
+            (BackupType::Full, _) | (_, Content::MetadataOnly) => return Ok(None),
         }
+        if let Some(name) = self.published.newest(repository.name(), database)
+            && let Some(info) = repository.standing_info(&name).await?
+            && repository.may_be_parent(&info, database)
+        {
+            return Ok(Some(info));
+        }
+        repository.newest_of(database).await
     }
 
     /// Writes the intent, which names the stored choice of a parent; what is shared is decided when it stands.
@@ -33,23 +66,19 @@ impl Asks {
             repository.write_intent(&job.intent(self.epoch, self.clock.now(), None)).await?;
             return Ok(Answer::Done);
         };
-        let gone = |why: &str| {
-            let (label, timestamp) = (&parent.label, &parent.timestamp);
-            tracing::info!(job = %job.head.id, %label, %timestamp, why, "a backup shares nothing with its parent");
-            Ok(Answer::Parent(Parent::Gone))
+        let intent = |info| job.intent(self.epoch, self.clock.now(), Some(info));
+        let why = match repository.protect(parent, intent).await? {
+            Protection::Stands(found) => {
+                let (info, meta) = *found;
+                let rows = job.rows.values().cloned().collect();
+                return Ok(Answer::Parent(Parent::Shared(share(&plan.cut, job.head.cluster, rows, &info, &meta))));
+            }
+            Protection::Dropped => "the parent was dropped",
+            Protection::Damaged => "the parent's meta is damaged",
         };
-        let Some(info) = repository.standing_info(parent).await? else {
-            return gone("the parent was dropped");
-        };
-        let intent = job.intent(self.epoch, self.clock.now(), Some(info.clone()));
-        if repository.write_intent(&intent).await? == IntentWrite::ParentGone {
-            return gone("the parent was dropped");
-        }
-        let Some(meta) = read_parent(&repository, &info).await? else {
-            return gone("the parent's meta is damaged");
-        };
-        let rows = job.rows.values().cloned().collect();
-        Ok(Answer::Parent(Parent::Shared(share(&plan.cut, job.head.cluster, rows, &info, &meta))))
+        let (label, timestamp) = (&parent.label, &parent.timestamp);
+        tracing::info!(job = %job.head.id, %label, %timestamp, why, "a backup shares nothing with its parent");
+        Ok(Answer::Parent(Parent::Gone))
     }
 
     /// Rows of a partition that is planned again, when the intent stands. The parent's info is that in the intent: the
@@ -60,18 +89,30 @@ impl Asks {
         let Some(info) = repository.read_intent(job.head.uuid).await?.and_then(|intent| intent.parent) else {
             return Ok(rows);
         };
-        let Some(meta) = read_parent(&repository, &info).await? else { return Ok(rows) };
+        let Some(meta) = repository.parent_meta(&info).await? else { return Ok(rows) };
         Ok(share(&plan.cut, job.head.cluster, rows, &info, &meta))
     }
 }
 
-/// The parent's meta, unless it is damaged: the backup can be whole without.
-async fn read_parent(repository: &Repository, info: &Info) -> Result<Option<WholeMeta>, Failure> {
-    match repository.read_meta(info).await {
-        Err(failure) if failure.kind == Kind::Corrupt && failure.retry == Retry::Never => {
-            tracing::warn!(error = %failure, "a snapshot cannot be shared with");
-            Ok(None)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_each_database_in_each_repository_the_newest_is_remembered() {
+        let published = Published::default();
+        let name = |hour: u32| SnapshotName {
+            label: format!("l{hour}").parse().unwrap(),
+            timestamp: format!("2025-07-31-{hour}-00-00-000").parse().unwrap(),
+        };
+        assert_eq!(published.newest("r", "d"), None);
+        for hour in [11, 13, 12] {
+            published.remember("r", "d", name(hour));
         }
-        meta => meta.map(Some),
+        published.remember("r", "other", name(10));
+        assert_eq!(published.newest("r", "d"), Some(name(13)));
+        assert_eq!(published.newest("r", "other"), Some(name(10)));
+        assert_eq!(published.newest("other", "d"), None);
     }
 }

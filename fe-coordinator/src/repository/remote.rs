@@ -43,7 +43,7 @@ use uuid::Uuid;
 
 pub use commit::{InfoWrite, TombstoneWrite};
 pub use describe::Description;
-pub use parent::IntentWrite;
+pub use parent::Protection;
 
 use super::RepositoryRecord;
 
@@ -141,25 +141,21 @@ impl Repository {
     /// one or, at first, none; in each case the job has no data that the intent would have to protect beyond what it
     /// names.
     ///
-    /// What the intent's parent reaches may be shared only after [`IntentWrite::Stands`]: whoever collects garbage after
-    /// that sees the intent, and whoever began before saw the parent. After [`IntentWrite::ParentGone`] neither is
-    /// certain, and the intent is to be written again without a parent.
+    /// This protects no parent: for that there is [`Self::protect`].
     ///
     /// # Errors
     /// As of [`Self::writable`] and [`Self::check`]; else what the storage says.
-    pub async fn write_intent(&self, intent: &Intent) -> Result<IntentWrite> {
+    pub async fn write_intent(&self, intent: &Intent) -> Result<()> {
         self.writable()?;
         self.check().await?;
+        self.put_intent(intent).await
+    }
+
+    async fn put_intent(&self, intent: &Intent) -> Result<()> {
         let path = layout::intent(intent.job);
         let bytes = intent.encode()?;
         self.refuse_size(&path, bytes.len(), layout::MAX_INTENT_SIZE)?;
-        self.storage.put(&path, bytes).await.map_err(|failure| self.doing("write an intent to", failure))?;
-        match &intent.parent {
-            Some(parent) if self.standing_info(&parent.name()).await?.as_ref() != Some(parent) => {
-                Ok(IntentWrite::ParentGone)
-            }
-            Some(_) | None => Ok(IntentWrite::Stands),
-        }
+        self.storage.put(&path, bytes).await.map_err(|failure| self.doing("write an intent to", failure))
     }
 
     /// Takes back the intent of a job that was cancelled before it could have published. What the job wrote is garbage

@@ -1,10 +1,10 @@
 //! The snapshot that an incremental backup shares with: which one it is, and whether the intent protects it.
 
 use tabvault_common::ids::{ClusterId, JobUuid};
-use tabvault_common::repo::info::{Content, SnapshotName, SnapshotObject, Tombstone};
+use tabvault_common::repo::info::{Content, Info, SnapshotName, SnapshotObject, Tombstone};
 use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::layout;
-use tabvault_fe_coordinator::repository::IntentWrite;
+use tabvault_fe_coordinator::repository::Protection;
 
 use crate::support::*;
 
@@ -71,34 +71,70 @@ async fn snapshots_of_others_and_those_without_data_are_no_parents() {
     assert_eq!(newest(&opened).await, Some(own.info.name()));
 }
 
+/// An intent of `job` that names the parent it is given.
+fn with_parent(job: JobUuid) -> impl FnOnce(Info) -> Intent {
+    move |parent| Intent { parent: Some(parent), ..intent(job, "m") }
+}
+
 #[tokio::test]
-async fn an_intent_tells_whether_its_parent_still_stood_when_it_was_written() {
+async fn a_parent_is_protected_if_it_still_stands_once_the_intent_does() {
     let opened = opened().await;
     let parent = published(&opened, "l", MONDAY).await;
+    let name = parent.info.name();
     let job = JobUuid::random();
-    let with_parent = Intent { parent: Some(parent.info.clone()), ..intent(job, "m") };
-    assert_eq!(opened.repository.write_intent(&with_parent).await, Ok(IntentWrite::Stands));
-    assert_eq!(opened.repository.read_intent(job).await, Ok(Some(with_parent.clone())));
+    let Ok(Protection::Stands(found)) = opened.repository.protect(&name, with_parent(job)).await else {
+        panic!("it stands");
+    };
+    assert_eq!(found.0, parent.info);
+    assert_eq!(found.1, opened.repository.read_meta(&parent.info).await.unwrap());
+    let written = Intent { parent: Some(parent.info.clone()), ..intent(job, "m") };
+    assert_eq!(opened.repository.read_intent(job).await, Ok(Some(written)));
 
     put_tombstone(&opened, &parent).await;
-    assert_eq!(opened.repository.write_intent(&with_parent).await, Ok(IntentWrite::ParentGone));
-    let alone = intent(job, "m");
-    assert_eq!(opened.repository.write_intent(&alone).await, Ok(IntentWrite::Stands));
-    assert_eq!(opened.repository.read_intent(job).await, Ok(Some(alone)));
+    let late = JobUuid::random();
+    assert_eq!(opened.repository.protect(&name, with_parent(late)).await, Ok(Protection::Dropped));
+    assert_eq!(opened.storage.stat(&layout::intent(late)).await, Ok(None));
 
+    let alone = intent(job, "m");
+    opened.repository.write_intent(&alone).await.unwrap();
+    assert_eq!(opened.repository.read_intent(job).await, Ok(Some(alone)));
     damage(opened.storage.as_ref(), &layout::intent(job)).await;
     assert_eq!(opened.repository.read_intent(job).await, Ok(None));
     assert_eq!(opened.repository.read_intent(JobUuid::random()).await, Ok(None));
 }
 
 #[tokio::test]
-async fn an_info_that_is_another_by_now_is_no_parent() {
+async fn a_parent_that_is_dropped_or_replaced_before_the_intent_stands_is_not_protected() {
+    for replaced in [false, true] {
+        let opened = opened().await;
+        let parent = published(&opened, "l", MONDAY).await;
+        let path = parent.info.path();
+        let bytes = replaced.then(|| {
+            let mut other = parent.info.clone();
+            other.job.uuid = JobUuid::random();
+            SnapshotObject::Snapshot(other).encode().unwrap()
+        });
+        // Between the look at the parent and the second one lies the making of the intent.
+        let storage = opened.storage.clone();
+        let meanwhile = move |info| {
+            futures::executor::block_on(async {
+                match bytes {
+                    Some(bytes) => storage.put(&path, bytes).await.unwrap(),
+                    None => storage.delete(&[path]).await.unwrap(),
+                }
+            });
+            with_parent(JobUuid::random())(info)
+        };
+        let protection = opened.repository.protect(&parent.info.name(), meanwhile).await;
+        assert_eq!(protection, Ok(Protection::Dropped), "replaced: {replaced}");
+    }
+}
+
+#[tokio::test]
+async fn a_parent_whose_meta_is_damaged_is_told_apart() {
     let opened = opened().await;
     let parent = published(&opened, "l", MONDAY).await;
-    let mut other = parent.info.clone();
-    other.job.uuid = JobUuid::random();
-    let bytes = SnapshotObject::Snapshot(other).encode().unwrap();
-    opened.storage.put(&parent.info.path(), bytes).await.unwrap();
-    let with_parent = Intent { parent: Some(parent.info.clone()), ..intent(JobUuid::random(), "m") };
-    assert_eq!(opened.repository.write_intent(&with_parent).await, Ok(IntentWrite::ParentGone));
+    damage(opened.storage.as_ref(), &parent.info.meta.path()).await;
+    let protection = opened.repository.protect(&parent.info.name(), with_parent(JobUuid::random())).await;
+    assert_eq!(protection, Ok(Protection::Damaged));
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tabvault_common::repo::info::Info;
+use tabvault_common::repo::info::{Info, SnapshotObject};
 use tabvault_integration_tests::checks;
 use tabvault_integration_tests::crash::Side;
 use tabvault_integration_tests::tree;
@@ -59,7 +59,7 @@ async fn a_parent_that_is_dropped_while_the_intent_is_written_is_not_shared_with
         bench.assert_restores(&second, &bench.source).await;
         // The next one has a parent again.
         bench.drop_snapshot(&second);
-        let bytes = tabvault_common::repo::info::SnapshotObject::Snapshot(first.clone()).encode().expect("encode");
+        let bytes = SnapshotObject::Snapshot(first.clone()).encode().expect("encode");
         tree::write(&bench.root().join(first.path()), &bytes);
     }
 }
@@ -93,6 +93,23 @@ async fn only_a_snapshot_with_data_of_the_same_database_is_a_parent() {
     assert_eq!((bare.parent, bare.manifests.len()), (None, 0));
     let second = bench.incremental("second").await;
     assert_eq!(second.parent, Some(none.name()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_knows_its_own_last_snapshot_and_looks_around_when_that_is_gone() {
+    let bench = Bench::new().await;
+    let first = bench.backup("first", &[]).await;
+    // Newer, and found only by who lists all labels.
+    let mut elsewhere = first.clone();
+    elsewhere.label = "elsewhere".parse().expect("a label");
+    elsewhere.timestamp = "2999-01-01-00-00-00-000".parse().expect("a timestamp");
+    let bytes = SnapshotObject::Snapshot(elsewhere.clone()).encode().expect("encode");
+    tree::write(&bench.root().join(elsewhere.path()), &bytes);
+    let second = bench.incremental("second").await;
+    assert_eq!(second.parent, Some(first.name()));
+    bench.drop_snapshot(&second);
+    let third = bench.incremental("third").await;
+    assert_eq!(third.parent, Some(elsewhere.name()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,13 @@
 //! The snapshot that an incremental backup shares objects with.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tabvault_common::failure::{Failure, Kind};
+use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::JobUuid;
 use tabvault_common::label::{Label, SnapshotTimestamp};
 use tabvault_common::repo::info::{Content, Info, SnapshotName, SnapshotObject};
 use tabvault_common::repo::intent::Intent;
 use tabvault_common::repo::layout;
+use tabvault_common::repo::meta::WholeMeta;
 
 use super::commit::Standing;
 use super::{Repository, Result};
@@ -14,13 +15,15 @@ use super::{Repository, Result};
 /// Listings and infos that are read at the same time.
 const READS_AT_ONCE: usize = 8;
 
-/// What became of an intent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntentWrite {
-    /// It stands, and so did its parent, if it has one, after that.
-    Stands,
-    /// It stands, but its parent may have been dropped before.
-    ParentGone,
+/// Whether what a parent reaches may be shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// It may, until the job ends: the intent stands, and so did the parent after that. Here is what it says.
+    Stands(Box<(Info, WholeMeta)>),
+    /// The parent was dropped, perhaps before the intent could protect it.
+    Dropped,
+    /// The parent's meta is damaged: nobody can tell what it reaches.
+    Damaged,
 }
 
 impl Repository {
@@ -39,13 +42,57 @@ impl Repository {
             })
             .buffered(READS_AT_ONCE);
         while let Some(info) = infos.try_next().await? {
-            if let Some(info) = info
-                && (info.job.cluster, info.database.as_str(), info.content) == (self.cluster, database, Content::All)
-            {
+            if let Some(info) = info.filter(|info| self.may_be_parent(info, database)) {
                 return Ok(Some(info));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a snapshot has data that this cluster backed up of `database`.
+    #[must_use]
+    pub fn may_be_parent(&self, info: &Info, database: &str) -> bool {
+        (info.job.cluster, info.database.as_str(), info.content) == (self.cluster, database, Content::All)
+    }
+
+    /// Writes the intent of a job that would share with `parent`, made by `intent` from the parent's info, and tells
+    /// whether it may.
+    ///
+    /// Whoever collects garbage after [`Protection::Stands`] sees the intent, and whoever began before saw the parent.
+    /// Otherwise nothing may be shared: the intent, if it was written at all, is to be written again without a parent.
+    /// A crash leaves what [`Self::write_intent`] leaves.
+    ///
+    /// # Errors
+    /// As of [`Self::write_intent`]; `Unsupported` for a parent of a newer format version.
+    pub async fn protect(
+        &self,
+        parent: &SnapshotName,
+        intent: impl FnOnce(Info) -> Intent + Send,
+    ) -> Result<Protection> {
+        self.writable()?;
+        let ((), info) = tokio::try_join!(self.check(), self.standing_info(parent))?;
+        let Some(info) = info else { return Ok(Protection::Dropped) };
+        self.put_intent(&intent(info.clone())).await?;
+        // A meta never changes: if the parent still stands, this is the one that is protected.
+        let (again, meta) = tokio::join!(self.standing_info(parent), self.parent_meta(&info));
+        if again?.as_ref() != Some(&info) {
+            return Ok(Protection::Dropped);
+        }
+        Ok(meta?.map_or(Protection::Damaged, |meta| Protection::Stands(Box::new((info, meta)))))
+    }
+
+    /// The meta of a parent, unless it is damaged: a backup can be whole without.
+    ///
+    /// # Errors
+    /// As of [`Self::read_meta`], but for damage.
+    pub async fn parent_meta(&self, parent: &Info) -> Result<Option<WholeMeta>> {
+        match self.read_meta(parent).await {
+            Err(failure) if failure.kind == Kind::Corrupt && failure.retry == Retry::Never => {
+                tracing::warn!(repository = self.name, error = %failure, "a snapshot cannot be shared with");
+                Ok(None)
+            }
+            meta => meta.map(Some),
+        }
     }
 
     /// The info of this name, if it is there and whole and no tombstone.
