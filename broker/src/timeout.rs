@@ -15,6 +15,9 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 
 use crate::storage::{Created, ObjectMeta, ObjectWriter, Result, Storage};
 
+/// Whoever wonders why a job takes long finds in the log what took this long.
+const SLOW: Duration = Duration::from_secs(20);
+
 /// How long is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -68,7 +71,7 @@ impl TimeoutStorage {
     }
 }
 
-/// The answer of `work`, or after `limit` that it took too long.
+/// The answer of `work`, or after `limit` that it took too long. What was slow is logged, however it ended.
 async fn within<T>(
     clock: &dyn Clock,
     limit: Duration,
@@ -76,7 +79,8 @@ async fn within<T>(
     retry: Retry,
     work: impl Future<Output = Result<T>> + Send,
 ) -> Result<T> {
-    tokio::select! {
+    let began = clock.now();
+    let answer = tokio::select! {
         biased;
         answer = work => answer,
         () = clock.sleep(limit) => Err(Failure {
@@ -84,7 +88,13 @@ async fn within<T>(
             retry,
             message: format!("{doing}: no answer within {} s", limit.as_secs()),
         }),
+    };
+    let took = began.until(clock.now());
+    if took >= SLOW {
+        let error = answer.as_ref().err().map(tracing::field::display);
+        tracing::warn!(doing, seconds = took.as_secs(), error, "the storage is slow");
     }
+    answer
 }
 
 #[async_trait]
@@ -176,6 +186,8 @@ impl ObjectWriter for TimeoutWriter {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::Mutex;
+
     use tabvault_common::clock::{ManualClock, Time};
 
     use super::*;
@@ -207,5 +219,46 @@ mod tests {
             let failure = task.await.unwrap().unwrap_err();
             assert_eq!((failure.kind, failure.retry), (Kind::TimedOut, retry), "{failure}");
         }
+    }
+
+    /// Takes what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(data)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_slow_is_logged_and_nothing_else() {
+        let clock = ManualClock::new(Time(0));
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        for seconds in [19, 20] {
+            let work = async {
+                clock.advance(Duration::from_secs(seconds));
+                Ok(())
+            };
+            let doing = format!("look for {seconds} s");
+            within(&clock, Duration::from_secs(60), &doing, Retry::Safe, work).await.unwrap();
+        }
+        let failing = async {
+            clock.advance(Duration::from_secs(65));
+            Err::<(), _>(Failure::fatal(Kind::Unreachable, "it broke"))
+        };
+        within(&clock, Duration::from_secs(90), "write a", Retry::Safe, failing).await.unwrap_err();
+        let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 2, "{said}");
+        assert!(lines[0].contains(r#"doing="look for 20 s" seconds=20"#), "{said}");
+        assert!(lines[1].contains(r#"doing="write a" seconds=65 error=it broke"#), "{said}");
     }
 }
