@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
-use tabvault_common::clock::Clock;
+use tabvault_common::clock::{Clock, Time};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -100,6 +101,9 @@ impl Drop for Proxy {
     }
 }
 
+/// What takes longer is told on stderr: a run that stands out should not have to be guessed about.
+const SLOW: Duration = Duration::from_secs(10);
+
 type Body = BoxBody<Bytes, hyper::Error>;
 
 /// What every request needs.
@@ -140,6 +144,20 @@ async fn serve_one(stream: TcpStream, way: Way) {
 impl Way {
     async fn pass(&self, request: Request<Incoming>) -> Response<Body> {
         self.count(|traffic| *traffic.requests.entry(kind(&request).to_owned()).or_default() += 1);
+        let what = format!("{} {}", request.method(), request.uri());
+        let began = self.clock.now();
+        let passed = Arc::new(AtomicU64::new(began.0));
+        let answer = self.pass_on(request, passed.clone()).await;
+        let took = began.until(self.clock.now());
+        if took >= SLOW {
+            let body = began.until(Time(passed.load(Ordering::Relaxed)));
+            eprintln!("the proxy: {what}: {} after {took:?}, its body had passed after {body:?}", answer.status());
+        }
+        answer
+    }
+
+    /// Sends a request on, and into `passed` when the last of its body went.
+    async fn pass_on(&self, request: Request<Incoming>, passed: Arc<AtomicU64>) -> Response<Body> {
         if !self.delay.is_zero() {
             self.clock.sleep(self.delay).await;
         }
@@ -151,8 +169,11 @@ impl Way {
         parts.uri = uri;
         let headers = &mut parts.headers;
         [CONNECTION, KEEP_ALIVE, TE, UPGRADE].iter().for_each(|name| drop(headers.remove(name)));
-        let traffic = self.traffic.clone();
-        let body = counted(body, move |bytes| lock(&traffic, |traffic| traffic.sent += bytes));
+        let (traffic, clock) = (self.traffic.clone(), self.clock.clone());
+        let body = counted(body, move |bytes| {
+            passed.store(clock.now().0, Ordering::Relaxed);
+            lock(&traffic, |traffic| traffic.sent += bytes);
+        });
         let Ok(answer) = self.client.request(Request::from_parts(parts, body)).await else {
             return empty(StatusCode::BAD_GATEWAY);
         };
