@@ -142,6 +142,7 @@ async fn serve_one(stream: TcpStream, way: Way) {
 }
 
 impl Way {
+    #[expect(clippy::print_stderr, reason = "benches print")]
     async fn pass(&self, request: Request<Incoming>) -> Response<Body> {
         self.count(|traffic| *traffic.requests.entry(kind(&request).to_owned()).or_default() += 1);
         let what = format!("{} {}", request.method(), request.uri());
