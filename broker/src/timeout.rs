@@ -40,13 +40,14 @@ impl Default for Timeouts {
 pub struct TimeoutStorage {
     inner: Arc<dyn Storage>,
     timeouts: Timeouts,
-    clock: Arc<dyn Clock>,
+    watch: Watch,
 }
 
 impl TimeoutStorage {
     /// `inner`, ended by `timeouts`.
     pub fn new(inner: Arc<dyn Storage>, timeouts: Timeouts, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, timeouts, clock }
+        let location = inner.location().into();
+        Self { inner, timeouts, watch: Watch { clock, location } }
     }
 
     fn for_data(&self, bytes: u64) -> Duration {
@@ -58,43 +59,53 @@ impl TimeoutStorage {
         doing: String,
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
-        let (clock, limit) = (self.clock.clone(), self.timeouts.request);
-        stream::try_unfold((stream, clock, doing), move |(mut stream, clock, doing)| async move {
-            let item = within(&*clock, limit, &doing, Retry::Safe, stream.try_next()).await?;
-            Ok(item.map(|item| (item, (stream, clock, doing))))
+        let (watch, limit) = (self.watch.clone(), self.timeouts.request);
+        stream::try_unfold((stream, watch, doing), move |(mut stream, watch, doing)| async move {
+            let item = watch.within(limit, &doing, Retry::Safe, stream.try_next()).await?;
+            Ok(item.map(|item| (item, (stream, watch, doing))))
         })
         .boxed()
     }
 
     async fn ask<T>(&self, doing: String, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        within(&*self.clock, self.timeouts.request, &doing, Retry::Safe, work).await
+        self.watch.within(self.timeouts.request, &doing, Retry::Safe, work).await
     }
 }
 
-/// The answer of `work`, or after `limit` that it took too long. What was slow is logged, however it ended.
-async fn within<T>(
-    clock: &dyn Clock,
-    limit: Duration,
-    doing: &str,
-    retry: Retry,
-    work: impl Future<Output = Result<T>> + Send,
-) -> Result<T> {
-    let began = clock.now();
-    let answer = tokio::select! {
-        biased;
-        answer = work => answer,
-        () = clock.sleep(limit) => Err(Failure {
-            kind: Kind::TimedOut,
-            retry,
-            message: format!("{doing}: no answer within {} s", limit.as_secs()),
-        }),
-    };
-    let took = began.until(clock.now());
-    if took >= SLOW {
-        let error = answer.as_ref().err().map(tracing::field::display);
-        tracing::warn!(doing, seconds = took.as_secs(), error, "the storage is slow");
+/// The time, and whose it is.
+#[derive(Debug, Clone)]
+struct Watch {
+    clock: Arc<dyn Clock>,
+    /// Where the storage is.
+    location: Arc<str>,
+}
+
+impl Watch {
+    /// The answer of `work`, or after `limit` that it took too long. What was slow is logged, however it ended.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &str,
+        retry: Retry,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let began = self.clock.now();
+        let answer = tokio::select! {
+            biased;
+            answer = work => answer,
+            () = self.clock.sleep(limit) => Err(Failure {
+                kind: Kind::TimedOut,
+                retry,
+                message: format!("{doing}: no answer within {} s", limit.as_secs()),
+            }),
+        };
+        let took = began.until(self.clock.now());
+        if took >= SLOW {
+            let error = answer.as_ref().err().map(tracing::field::display);
+            tracing::warn!(location = &*self.location, doing, seconds = took.as_secs(), error, "the storage is slow");
+        }
+        answer
     }
-    answer
 }
 
 #[async_trait]
@@ -106,19 +117,19 @@ impl Storage for TimeoutStorage {
     async fn put(&self, path: &str, data: Bytes) -> Result<()> {
         let limit = self.for_data(data.len() as u64);
         let doing = format!("write {path}");
-        within(&*self.clock, limit, &doing, Retry::OutcomeUnknown, self.inner.put(path, data)).await
+        self.watch.within(limit, &doing, Retry::OutcomeUnknown, self.inner.put(path, data)).await
     }
 
     async fn create(&self, path: &str, data: Bytes) -> Result<Created> {
         let limit = self.for_data(data.len() as u64);
         let doing = format!("create {path}");
-        within(&*self.clock, limit, &doing, Retry::OutcomeUnknown, self.inner.create(path, data)).await
+        self.watch.within(limit, &doing, Retry::OutcomeUnknown, self.inner.create(path, data)).await
     }
 
     async fn writer(&self, path: &str, size_hint: Option<u64>) -> Result<Box<dyn ObjectWriter>> {
         let doing = format!("write {path}");
         let inner = self.ask(doing.clone(), self.inner.writer(path, size_hint)).await?;
-        Ok(Box::new(TimeoutWriter { inner, doing, limit: self.timeouts.write, clock: self.clock.clone() }))
+        Ok(Box::new(TimeoutWriter { inner, doing, limit: self.timeouts.write, watch: self.watch.clone() }))
     }
 
     fn writer_memory(&self, size_hint: Option<u64>) -> u64 {
@@ -128,7 +139,7 @@ impl Storage for TimeoutStorage {
     async fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
         // The limit bounds the bytes, so it bounds the time.
         let longest = self.for_data(limit.min(1 << 30));
-        within(&*self.clock, longest, &format!("read {path}"), Retry::Safe, self.inner.get(path, limit)).await
+        self.watch.within(longest, &format!("read {path}"), Retry::Safe, self.inner.get(path, limit)).await
     }
 
     async fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
@@ -157,7 +168,7 @@ impl Storage for TimeoutStorage {
         // Where there is no bulk deletion, every object is a request.
         let limit = self.timeouts.request + Duration::from_millis(200 * paths.len() as u64);
         let doing = format!("delete {} objects", paths.len());
-        within(&*self.clock, limit, &doing, Retry::OutcomeUnknown, self.inner.delete(paths)).await
+        self.watch.within(limit, &doing, Retry::OutcomeUnknown, self.inner.delete(paths)).await
     }
 }
 
@@ -165,21 +176,21 @@ struct TimeoutWriter {
     inner: Box<dyn ObjectWriter>,
     doing: String,
     limit: Duration,
-    clock: Arc<dyn Clock>,
+    watch: Watch,
 }
 
 #[async_trait]
 impl ObjectWriter for TimeoutWriter {
     async fn write(&mut self, data: Bytes) -> Result<()> {
-        within(&*self.clock, self.limit, &self.doing, Retry::Safe, self.inner.write(data)).await
+        self.watch.within(self.limit, &self.doing, Retry::Safe, self.inner.write(data)).await
     }
 
     async fn close(self: Box<Self>) -> Result<()> {
-        within(&*self.clock, self.limit, &self.doing, Retry::OutcomeUnknown, self.inner.close()).await
+        self.watch.within(self.limit, &self.doing, Retry::OutcomeUnknown, self.inner.close()).await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        within(&*self.clock, self.limit, &self.doing, Retry::OutcomeUnknown, self.inner.abort()).await
+        self.watch.within(self.limit, &self.doing, Retry::OutcomeUnknown, self.inner.abort()).await
     }
 }
 
@@ -238,6 +249,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_slow_is_logged_and_nothing_else() {
         let clock = ManualClock::new(Time(0));
+        let watch = Watch { clock: Arc::new(clock.clone()), location: "s3://b".into() };
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -248,17 +260,17 @@ mod tests {
                 Ok(())
             };
             let doing = format!("look for {seconds} s");
-            within(&clock, Duration::from_secs(60), &doing, Retry::Safe, work).await.unwrap();
+            watch.within(Duration::from_secs(60), &doing, Retry::Safe, work).await.unwrap();
         }
         let failing = async {
             clock.advance(Duration::from_secs(65));
             Err::<(), _>(Failure::fatal(Kind::Unreachable, "it broke"))
         };
-        within(&clock, Duration::from_secs(90), "write a", Retry::Safe, failing).await.unwrap_err();
+        watch.within(Duration::from_secs(90), "write a", Retry::Safe, failing).await.unwrap_err();
         let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<_> = said.lines().collect();
         assert_eq!(lines.len(), 2, "{said}");
-        assert!(lines[0].contains(r#"doing="look for 20 s" seconds=20"#), "{said}");
+        assert!(lines[0].contains(r#"location="s3://b" doing="look for 20 s" seconds=20"#), "{said}");
         assert!(lines[1].contains(r#"doing="write a" seconds=65 error=it broke"#), "{said}");
     }
 }
