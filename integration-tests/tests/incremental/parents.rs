@@ -104,7 +104,9 @@ async fn a_leader_knows_its_own_last_snapshot_and_looks_around_when_that_is_gone
     elsewhere.label = "elsewhere".parse().expect("a label");
     elsewhere.timestamp = "2999-01-01-00-00-00-000".parse().expect("a timestamp");
     let bytes = SnapshotObject::Snapshot(elsewhere.clone()).encode().expect("encode");
-    tree::write(&bench.root().join(elsewhere.path()), &bytes);
+    let place = bench.root().join(elsewhere.path());
+    std::fs::create_dir_all(place.parent().expect("a path in the repository")).expect("make a directory");
+    tree::write(&place, &bytes);
     let second = bench.incremental("second").await;
     assert_eq!(second.parent, Some(first.name()));
     bench.drop_snapshot(&second);
