@@ -99,7 +99,7 @@ async fn only_a_snapshot_with_data_of_the_same_database_is_a_parent() {
 async fn a_leader_knows_its_own_last_snapshot_and_looks_around_when_that_is_gone() {
     let bench = Bench::new().await;
     let first = bench.backup("first", &[]).await;
-    // Newer, and found only by who lists all labels.
+    // Newer, found only by who lists all labels, and no parent for anybody: the meta is of another label.
     let mut elsewhere = first.clone();
     elsewhere.label = "elsewhere".parse().expect("a label");
     elsewhere.timestamp = "2999-01-01-00-00-00-000".parse().expect("a timestamp");
@@ -111,7 +111,11 @@ async fn a_leader_knows_its_own_last_snapshot_and_looks_around_when_that_is_gone
     assert_eq!(second.parent, Some(first.name()));
     bench.drop_snapshot(&second);
     let third = bench.incremental("third").await;
-    assert_eq!(third.parent, Some(elsewhere.name()));
+    assert_eq!(third.parent, None);
+    bench.drop_snapshot(&third);
+    std::fs::remove_file(&place).expect("remove it");
+    let fourth = bench.incremental("fourth").await;
+    assert_eq!(fourth.parent, Some(first.name()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
