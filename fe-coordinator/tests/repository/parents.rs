@@ -82,20 +82,21 @@ async fn a_parent_is_protected_if_it_still_stands_once_the_intent_does() {
     let parent = published(&opened, "l", MONDAY).await;
     let name = parent.info.name();
     let job = JobUuid::random();
-    let Ok(Protection::Stands(found)) = opened.repository.protect(&name, with_parent(job)).await else {
+    let alone = intent(job, "m");
+    let written = Intent { parent: Some(parent.info.clone()), ..alone.clone() };
+    let make = |parent| Intent { parent: Some(parent), ..alone.clone() };
+    let Ok(Protection::Stands(found)) = opened.repository.protect(&name, make).await else {
         panic!("it stands");
     };
     assert_eq!(found.0, parent.info);
     assert_eq!(found.1, opened.repository.read_meta(&parent.info).await.unwrap());
-    let written = opened.repository.read_intent(job).await.unwrap().expect("the intent stands");
-    assert_eq!((written.job, written.parent), (job, Some(parent.info.clone())));
+    assert_eq!(opened.repository.read_intent(job).await, Ok(Some(written)));
 
     put_tombstone(&opened, &parent).await;
     let late = JobUuid::random();
     assert_eq!(opened.repository.protect(&name, with_parent(late)).await, Ok(Protection::Dropped));
     assert_eq!(opened.storage.stat(&layout::intent(late)).await, Ok(None));
 
-    let alone = intent(job, "m");
     opened.repository.write_intent(&alone).await.unwrap();
     assert_eq!(opened.repository.read_intent(job).await, Ok(Some(alone)));
     damage(opened.storage.as_ref(), &layout::intent(job)).await;
