@@ -155,23 +155,25 @@ impl Moto {
     #[must_use]
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
         let address = free_address();
-        let child = Command::new("moto_server")
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/moto-s3"))
             .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("moto_server does not start ({error}): pip install 'moto[server]'"));
-        let moto = Self { child, endpoint: format!("http://{address}") };
+            .unwrap_or_else(|error| panic!("moto does not start: {error}"));
+        let mut moto = Self { child, endpoint: format!("http://{address}") };
         for _ in 0..PATIENCE {
             if let Ok(connection) = TcpStream::connect(address) {
                 let answer = ask(connection, "PUT /bucket").expect("ask moto");
                 assert!(answer.starts_with("HTTP/1.1 200"), "moto makes no bucket: {answer}");
                 return moto;
             }
+            let ended = moto.child.try_wait().expect("look after moto");
+            assert!(ended.is_none(), "moto has ended: pip install 'moto[server]'");
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("moto_server does not listen at {address}");
+        panic!("moto does not listen at {address}");
     }
 }
 

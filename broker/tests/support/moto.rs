@@ -17,13 +17,13 @@ pub(crate) struct Moto {
 impl Moto {
     pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("moto_server")
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/moto-s3"))
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("moto_server does not start ({error}): pip install 'moto[server]'"));
-        let moto = Self { child, port };
+            .unwrap_or_else(|error| panic!("moto does not start: {error}"));
+        let mut moto = Self { child, port };
         // A real process is waited for; how long it takes to start is its own affair.
         for _ in 0..1200 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -31,9 +31,11 @@ impl Moto {
                 assert!(answer.starts_with("HTTP/1.1 200"), "moto makes no bucket: {answer}");
                 return moto;
             }
+            let ended = moto.child.try_wait().unwrap();
+            assert!(ended.is_none(), "moto has ended: pip install 'moto[server]'");
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("moto_server does not listen on port {port} after a minute");
+        panic!("moto does not listen on port {port} after a minute");
     }
 
     /// An unsigned request, which moto accepts.
