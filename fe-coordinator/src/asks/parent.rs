@@ -70,8 +70,8 @@ impl Asks {
         let why = match repository.protect(parent, intent).await? {
             Protection::Stands(found) => {
                 let (info, meta) = *found;
-                let rows = job.rows.values().cloned().collect();
-                return Ok(Answer::Parent(Parent::Shared(share(&plan.cut, job.head.cluster, rows, &info, &meta))));
+                let rows = share(&plan.cut, job.head.cluster, job.rows.values(), &info, &meta);
+                return Ok(Answer::Parent(Parent::Shared(rows)));
             }
             Protection::Dropped => "the parent was dropped",
             Protection::Damaged => "the parent's meta is damaged",
@@ -90,7 +90,7 @@ impl Asks {
             return Ok(rows);
         };
         let Some(meta) = repository.parent_meta(&info).await? else { return Ok(rows) };
-        Ok(share(&plan.cut, job.head.cluster, rows, &info, &meta))
+        Ok(share(&plan.cut, job.head.cluster, rows.iter(), &info, &meta))
     }
 }
 

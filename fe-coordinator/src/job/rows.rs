@@ -148,7 +148,7 @@ impl<R: Counted> Rows<R> {
     }
 
     /// All rows, by number. Whoever takes an event does not call this.
-    pub fn values(&self) -> impl Iterator<Item = &R> {
+    pub fn values(&self) -> impl Iterator<Item = &R> + Clone {
         #[cfg(test)]
         self.visits.count(self.rows.len());
         self.rows.values().map(AsRef::as_ref)

@@ -10,8 +10,9 @@
 //!
 //! Each scale runs twice on a copy of the same tables: once through, and once with a SIGKILL of the coordinator when a
 //! tenth of the uploads is done. Making the tables is not measured. `--json FILE` writes the figures, `--keep DIR` keeps
-//! the tables for the next run, `--restore` restores the snapshot into a new database as well, `--agents N` changes the
-//! number of agents, `--no-kill` leaves the second run out.
+//! the tables for the next run, `--incremental` makes a second backup of the same, which shares everything with the first,
+//! `--restore` restores the snapshot into a new database as well, `--agents N` changes the number of agents, `--no-kill`
+//! leaves the second run out.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 #![expect(clippy::disallowed_methods, reason = "figures and settings of the kernel need not outlive the machine")]
@@ -48,6 +49,7 @@ struct Options {
     agents: usize,
     json: Option<PathBuf>,
     keep: Option<PathBuf>,
+    incremental: bool,
     restore: bool,
     kill: bool,
 }
@@ -74,7 +76,15 @@ fn main() {
 }
 
 fn options() -> Options {
-    let mut options = Options { scales: Vec::new(), agents: 100, json: None, keep: None, restore: false, kill: true };
+    let mut options = Options {
+        scales: Vec::new(),
+        agents: 100,
+        json: None,
+        keep: None,
+        incremental: false,
+        restore: false,
+        kill: true,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
@@ -82,6 +92,7 @@ fn options() -> Options {
             "--json" => options.json = Some(typed(value())),
             "--keep" => options.keep = Some(typed(value())),
             "--agents" => options.agents = value().parse().expect("a number of agents"),
+            "--incremental" => options.incremental = true,
             "--restore" => options.restore = true,
             "--no-kill" => options.kill = false,
             // Cargo says so of every bench.
@@ -154,7 +165,7 @@ async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
     remove(&repository_in(dir));
 }
 
-/// One backup, with or without a SIGKILL, and a restore of it if wanted.
+/// One backup, with or without a SIGKILL, and another one and a restore of it if wanted.
 async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, kill: bool) -> Vec<Figures> {
     let mut front = Front::start(dir).await;
     let mut client = Client::new(front.address());
@@ -186,12 +197,25 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
     let shows = until_ended(&client, "SHOW BACKUP FROM scale").await;
     measured.end(&mut figures, &front, fleet, shows);
     let mut found = vec![figures];
+    if options.incremental && !kill {
+        found.push(unchanged(&client, &front, fleet, tablets, options).await);
+    }
     if options.restore && !kill {
         found.push(restore(&client, &front, fleet, tablets, options).await);
     }
     fleet.detach().await;
     front.shutdown();
     found
+}
+
+/// A second backup, of what is as it was.
+async fn unchanged(client: &Client, front: &Front, fleet: &Arc<Fleet>, tablets: u64, options: &Options) -> Figures {
+    let measured = Measured::begin(front, fleet);
+    client.run("BACKUP SNAPSHOT scale.again TO repo PROPERTIES (\"type\" = \"incremental\")").await;
+    let mut figures = Figures::new("unchanged", tablets, options.agents);
+    let shows = until_ended(client, "SHOW BACKUP FROM scale").await;
+    measured.end(&mut figures, front, fleet, shows);
+    figures
 }
 
 async fn restore(client: &Client, front: &Front, fleet: &Arc<Fleet>, tablets: u64, options: &Options) -> Figures {

@@ -43,7 +43,7 @@ impl Coordinator {
                 return rows;
             }
         };
-        let rows = share(cut, self.inner.cluster, rows, &info, &meta);
+        let rows = share(cut, self.inner.cluster, rows.iter(), &info, &meta);
         let (mut shared, mut bytes) = (0, 0);
         for row in rows.iter().filter(|row| matches!(row.stage, Stage::Uploaded(_))) {
             (shared, bytes) = (shared + row.tablets.len(), bytes + row.bytes());

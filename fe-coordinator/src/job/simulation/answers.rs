@@ -85,7 +85,7 @@ impl Life {
             }
             Ask::TakePartition(partition) => {
                 let rows = self.catalog.partition(partition, &alive);
-                Answer::PartitionPlanned(rows.map(|rows| shared(job, rows)))
+                Answer::PartitionPlanned(rows.map(|rows| shared(job, rows.iter())))
             }
             Ask::WriteIntent => self.write_intent(job),
             Ask::RemoveIntent => {
@@ -136,7 +136,7 @@ impl Life {
         if dropped == Some(2) {
             self.repository.drop_parent();
         }
-        Answer::Parent(Parent::Shared(shared(job, job.rows.values().cloned().collect())))
+        Answer::Parent(Parent::Shared(shared(job, job.rows.values())))
     }
 
     fn perform_restore(&mut self, ask: Ask, epoch: Epoch) -> Result<Answer, Failure> {
@@ -182,8 +182,8 @@ impl Life {
 }
 
 /// The rows that share with the parent what they can, if there is one.
-fn shared(job: &BackupJob, rows: Vec<Row>) -> Vec<Row> {
-    let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return rows };
+fn shared<'a>(job: &BackupJob, rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Row> {
+    let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return rows.cloned().collect() };
     let (info, meta) = samples::parent();
     share(&plan.cut, job.head.cluster, rows, &info, &meta)
 }

@@ -30,7 +30,7 @@ fn shared(loaded: bool) -> Event {
     for row in rows.iter_mut().filter(|row| loaded && row.partition == P1) {
         row.version = row.version.next();
     }
-    answered(Parent::Shared(share(&samples::plan().cut, samples::cluster(), rows, &info, &meta)))
+    answered(Parent::Shared(share(&samples::plan().cut, samples::cluster(), rows.iter(), &info, &meta)))
 }
 
 fn of_p1(run: &Run) -> Vec<Row> {
@@ -97,7 +97,7 @@ fn a_partition_that_is_planned_again_may_share_as_well() {
     assert_eq!(run.as_backup().head.retaking, [P1]);
     // The load was taken back: the tablets are again what they were.
     let (info, meta) = samples::parent();
-    let rows = share(&samples::plan().cut, samples::cluster(), rows_of(Content::All, Some(P1)), &info, &meta);
+    let rows = share(&samples::plan().cut, samples::cluster(), rows_of(Content::All, Some(P1)).iter(), &info, &meta);
     let retaken = Event::Answered(Ask::TakePartition(P1), Ok(Answer::PartitionPlanned(Some(rows))));
     assert_eq!(run.on(retaken), "UPLOAD_SNAPSHOT: release 4, continue");
     assert!(of_p1(&run).iter().all(Row::is_done));
