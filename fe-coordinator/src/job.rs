@@ -123,7 +123,7 @@ pub enum Parent {
     /// It was no snapshot any more, or none that can be read, so that the intent does not protect it for certain.
     Gone,
     /// The intent protects it; these rows take the place of all rows.
-    Shared(Vec<backup::Row>),
+    Shared(Vec<Box<backup::Row>>),
 }
 
 /// Something that happened.
@@ -160,8 +160,8 @@ pub struct Transition<Head, Plan, Row> {
     pub head: Option<Head>,
     /// The plan, when it is made.
     pub plan: Option<Plan>,
-    /// Rows that are new or changed.
-    pub rows: Vec<Row>,
+    /// Rows that are new or changed; in boxes, because those of a whole plan pass through several hands.
+    pub rows: Vec<Box<Row>>,
     /// Rows that are no more.
     pub gone: Vec<TaskId>,
     /// In this order.

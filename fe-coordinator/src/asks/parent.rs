@@ -90,7 +90,7 @@ impl Asks {
             return Ok(rows);
         };
         let Some(meta) = repository.parent_meta(&info).await? else { return Ok(rows) };
-        Ok(share(&plan.cut, job.head.cluster, rows.iter(), &info, &meta))
+        Ok(share(&plan.cut, job.head.cluster, rows.iter(), &info, &meta).into_iter().map(|row| *row).collect())
     }
 }
 

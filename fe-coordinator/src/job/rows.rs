@@ -69,10 +69,11 @@ impl<R> Default for Rows<R> {
 
 impl<R: Counted> Rows<R> {
     /// Adds a row, in place of the one that has its number.
-    pub fn put(&mut self, row: R) {
+    pub fn put(&mut self, row: impl Into<Box<R>>) {
+        let row = row.into();
         self.remove(row.task());
         self.count(&row);
-        self.rows.insert(row.task(), Box::new(row));
+        self.rows.insert(row.task(), row);
     }
 
     /// Takes a row out.

@@ -177,6 +177,6 @@ fn records<R: Stored>(row: Option<&R>, fresh: bool) -> (Encoded, Encoded) {
     (row.map(Stored::encode_row), row.filter(|_| fresh).map(Stored::encode_tablets))
 }
 
-fn tablets<R: Stored>(rows: &[R]) -> usize {
-    rows.iter().map(Stored::tablets).sum()
+fn tablets<R: Stored>(rows: &[Box<R>]) -> usize {
+    rows.iter().map(|row| row.tablets()).sum()
 }

@@ -95,7 +95,7 @@ fn planning(job: &Job, rows: u64) -> JobTransition {
     JobTransition::Backup(BackupTransition {
         head: Some(head),
         plan,
-        rows: (1..=rows).map(numbered).collect(),
+        rows: (1..=rows).map(numbered).map(Box::new).collect(),
         ..transition()
     })
 }
@@ -107,7 +107,8 @@ fn moving(job: &Job) -> JobTransition {
     let count = gone.len() as u64;
     let first = job.head.next_task;
     let head = backup::Head { next_task: first + count, state: BackupState::Snapshoting, ..job.head.clone() };
-    let rows = (first..first + count).map(|task| Row { backend: BackendId(3), ..numbered(task) }).collect();
+    let moved = |task| Box::new(Row { backend: BackendId(3), ..numbered(task) });
+    let rows = (first..first + count).map(moved).collect();
     JobTransition::Backup(BackupTransition { head: Some(head), rows, gone, ..transition() })
 }
 
@@ -147,7 +148,8 @@ async fn jobs_are_numbered_and_come_back_as_they_were_stored() {
     let planned = planning(&job, 3);
     step(&records, &mut job, &planned).await;
     let row = Row { stage: Stage::Uploaded(samples::manifest(1)), error: Some("x".into()), ..numbered(2) };
-    let changed = JobTransition::Backup(BackupTransition { rows: vec![row], gone: vec![TaskId(1)], ..transition() });
+    let changed =
+        JobTransition::Backup(BackupTransition { rows: vec![Box::new(row)], gone: vec![TaskId(1)], ..transition() });
     step(&records, &mut job, &changed).await;
     let (claim, other) = records.create(&asked_restore(), restore_into("other")).await.unwrap();
     assert_eq!(claim, Claim::Stored);
@@ -191,7 +193,7 @@ async fn a_step_of_heavy_rows_is_cut_by_its_bytes() {
     let mut job = create(&records, backup_of("shop", "nightly")).await;
     let heavy = |task| Row { error: Some("x".repeat(60_000)), ..numbered(task) };
     let head = backup::Head { planned: true, next_task: 101, ..backup(&job).head.clone() };
-    let rows = (1..=100).map(heavy).collect();
+    let rows = (1..=100).map(heavy).map(Box::new).collect();
     let planned =
         JobTransition::Backup(BackupTransition { head: Some(head), plan: Some(samples::plan()), rows, ..transition() });
     let before = store.commits();

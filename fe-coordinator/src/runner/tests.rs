@@ -43,7 +43,7 @@ async fn uploading(rows: u64) -> Arc<BrokenStore> {
     let planned = BackupTransition {
         head: Some(head),
         plan: Some(samples::plan()),
-        rows: (1..=rows).map(row).collect(),
+        rows: (1..=rows).map(row).map(Box::new).collect(),
         gone: Vec::new(),
         effects: Vec::new(),
     };

@@ -53,6 +53,6 @@ impl Coordinator {
             "{shared} of {all} tablets are as they were in snapshot {label} of {timestamp} and are shared, {bytes} bytes; \
              of the others' files those that it has are not stored again, though they are counted here"
         ));
-        rows
+        rows.into_iter().map(|row| *row).collect()
     }
 }

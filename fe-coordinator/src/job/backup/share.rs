@@ -33,14 +33,14 @@ pub fn share<'a>(
     rows: impl Iterator<Item = &'a Row> + Clone,
     info: &Info,
     meta: &WholeMeta,
-) -> Vec<Row> {
+) -> Vec<Box<Row>> {
     // Numbers of tablets mean nothing in another cluster, and without data there is nothing to share.
     if info.job.cluster != cluster || info.content != Content::All {
-        return rows.cloned().collect();
+        return rows.cloned().map(Box::new).collect();
     }
     let parent = Parent::new(cut, info, meta);
     let whole = parent.whole(rows.clone());
-    let mut shared: BTreeMap<u32, Row> = BTreeMap::new();
+    let mut shared: BTreeMap<u32, Box<Row>> = BTreeMap::new();
     let mut left: BTreeMap<PartitionId, Vec<Row>> = BTreeMap::new();
     for row in rows {
         let mut rest = Vec::new();
@@ -48,10 +48,9 @@ pub fn share<'a>(
             match parent.same(row.partition, row.version, tablet).filter(|known| whole.contains(&known.manifest)) {
                 Some(known) => {
                     let manifest = info.manifests[known.manifest as usize];
-                    let uploaded = || Row {
-                        stage: Stage::Uploaded(manifest),
-                        tablets: Vec::with_capacity(manifest.tablets as usize),
-                        ..without_tablets(row)
+                    let uploaded = || {
+                        let tablets = Vec::with_capacity(manifest.tablets as usize);
+                        Box::new(Row { stage: Stage::Uploaded(manifest), tablets, ..without_tablets(row) })
                     };
                     shared.entry(known.manifest).or_insert_with(uploaded).tablets.push(known.taken(tablet));
                 }
@@ -62,8 +61,8 @@ pub fn share<'a>(
             left.entry(row.partition).or_default().push(Row { tablets: rest, ..without_tablets(row) });
         }
     }
-    let rest = left.into_values().flat_map(|rows| parent.regroup(rows));
-    let mut rows: Vec<Row> = shared.into_values().chain(rest).collect();
+    let rest = left.into_values().flat_map(|rows| parent.regroup(rows)).map(Box::new);
+    let mut rows: Vec<Box<Row>> = shared.into_values().chain(rest).collect();
     for (row, number) in rows.iter_mut().zip(1..) {
         row.task = TaskId(number);
         row.tablets.sort_unstable_by_key(|tablet| (tablet.index, tablet.position));

@@ -41,7 +41,7 @@ struct Draft<'a> {
     now: Time,
     head: Head,
     plan: Option<Plan>,
-    rows: BTreeMap<TaskId, Row>,
+    rows: BTreeMap<TaskId, Box<Row>>,
     effects: Vec<Effect>,
 }
 
@@ -65,6 +65,7 @@ impl<'a> Draft<'a> {
     }
 
     fn put(&mut self, row: Row) {
+        let row = Box::new(row);
         self.rows.insert(row.task, row);
     }
 

@@ -136,7 +136,7 @@ impl Life {
         if dropped == Some(2) {
             self.repository.drop_parent();
         }
-        Answer::Parent(Parent::Shared(shared(job, job.rows.values())))
+        Answer::Parent(Parent::Shared(shared(job, job.rows.values()).into_iter().map(Box::new).collect()))
     }
 
     fn perform_restore(&mut self, ask: Ask, epoch: Epoch) -> Result<Answer, Failure> {
@@ -185,5 +185,5 @@ impl Life {
 fn shared<'a>(job: &BackupJob, rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Row> {
     let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return rows.cloned().collect() };
     let (info, meta) = samples::parent();
-    share(&plan.cut, job.head.cluster, rows, &info, &meta)
+    share(&plan.cut, job.head.cluster, rows, &info, &meta).into_iter().map(|row| *row).collect()
 }

@@ -15,7 +15,7 @@ pub(super) struct Draft<'a> {
     pub(super) now: Time,
     pub(super) head: Head,
     pub(super) plan: Option<Plan>,
-    pub(super) rows: BTreeMap<TaskId, Row>,
+    pub(super) rows: BTreeMap<TaskId, Box<Row>>,
     pub(super) gone: BTreeSet<TaskId>,
     pub(super) effects: Vec<Effect>,
 }
@@ -37,7 +37,7 @@ impl<'a> Draft<'a> {
         if self.gone.contains(&task) {
             return None;
         }
-        self.rows.get(&task).or_else(|| self.job.rows.get(task))
+        self.rows.get(&task).map(AsRef::as_ref).or_else(|| self.job.rows.get(task))
     }
 
     /// Whether the row is as it was before this step.
@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
     /// The rows that still need a backend.
     pub(super) fn rows_on(&self, backend: BackendId) -> impl Iterator<Item = &Row> {
         let untouched = self.job.rows.on(backend).filter(|row| self.is_untouched(row.task));
-        untouched.chain(self.rows.values().filter(move |row| row.needs() == Some(backend)))
+        untouched.chain(self.rows.values().map(AsRef::as_ref).filter(move |row: &&Row| row.needs() == Some(backend)))
     }
 
     /// How many rows are in the stage at `place`, without a look at those that this step leaves alone.
@@ -59,7 +59,8 @@ impl<'a> Draft<'a> {
         self.job.rows.count_in(place) - before + now
     }
 
-    pub(super) fn put(&mut self, row: Row) {
+    pub(super) fn put(&mut self, row: impl Into<Box<Row>>) {
+        let row = row.into();
         self.gone.remove(&row.task);
         self.rows.insert(row.task, row);
     }

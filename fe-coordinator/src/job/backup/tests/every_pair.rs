@@ -10,7 +10,11 @@ fn events(run: &Run) -> Vec<(String, Event)> {
         ("cut", Ask::TakeCut, Answer::Planned(Box::new(samples::plan()), samples::rows())),
         ("intent", Ask::WriteIntent, Answer::Done),
         ("parent gone", Ask::WriteIntent, Answer::Parent(Parent::Gone)),
-        ("parent shared", Ask::WriteIntent, Answer::Parent(Parent::Shared(samples::rows()))),
+        (
+            "parent shared",
+            Ask::WriteIntent,
+            Answer::Parent(Parent::Shared(samples::rows().into_iter().map(Box::new).collect())),
+        ),
         ("retaken", Ask::TakePartition(P1), Answer::PartitionPlanned(Some(rows_of(Content::All, Some(P1))))),
         ("dropped", Ask::TakePartition(P1), Answer::PartitionPlanned(None)),
         ("meta", Ask::WriteMeta, Answer::MetaWritten(object(1))),

@@ -98,6 +98,7 @@ fn a_partition_that_is_planned_again_may_share_as_well() {
     // The load was taken back: the tablets are again what they were.
     let (info, meta) = samples::parent();
     let rows = share(&samples::plan().cut, samples::cluster(), rows_of(Content::All, Some(P1)).iter(), &info, &meta);
+    let rows = rows.into_iter().map(|row| *row).collect();
     let retaken = Event::Answered(Ask::TakePartition(P1), Ok(Answer::PartitionPlanned(Some(rows))));
     assert_eq!(run.on(retaken), "UPLOAD_SNAPSHOT: release 4, continue");
     assert!(of_p1(&run).iter().all(Row::is_done));
