@@ -55,7 +55,7 @@ pub(crate) use batch::Batch;
 use keys::{head, label, plan, request, slot};
 #[cfg(test)]
 pub(crate) use rows::row_sizes;
-use step::{MAX_COMMIT, ROOM_FOR_CLAIMS, Step};
+use step::{MAX_COMMIT, ROOM_FOR_CLAIMS, Step, WrittenDown};
 
 const PAGE: usize = 512;
 const SEQUENCE: &str = "sequence/job";
@@ -214,19 +214,22 @@ impl Records {
             end.put.push((head(id), encode_head(job)?));
             end.end_claims(batch.before, job)?;
         }
-        if batch.is_large() && !batch.before.speaks_of_rows {
-            // Encoded as they are written: they are all rows of the job.
-            let heads = std::mem::take(&mut end.put).into_iter().map(Ok);
-            return self.carry_out(id, batch.puts(job).chain(heads), end).await;
+        if !batch.is_large() {
+            let mut step = Step { put: batch.puts(job).collect::<Result<_, Failure>>()?, ..end.clone() };
+            step.put.extend(end.put.iter().cloned());
+            if step.fits_one_transaction() || !batch.before.speaks_of_rows {
+                return self.carry_out_step(id, step).await;
+            }
         }
-        let mut step = Step { put: batch.puts(job).collect::<Result<_, Failure>>()?, ..end };
-        step.put.append(&mut end.put);
-        if !step.fits_one_transaction() && batch.before.speaks_of_rows {
-            put_large(&*self.store, self.epoch, &keys::step(id), &encode(&step.to_record()?)?).await?;
-            self.carry_out_step(id, step).await?;
-            return delete_large(&*self.store, self.epoch, &keys::step(id)).await;
+        let written_down = batch.before.speaks_of_rows;
+        if written_down {
+            let record = encode(&WrittenDown { batch, job, end: &end })?;
+            put_large(&*self.store, self.epoch, &keys::step(id), &record).await?;
         }
-        self.carry_out_step(id, step).await
+        // Encoded as they are written: they may be all rows of the job.
+        let heads = std::mem::take(&mut end.put).into_iter().map(Ok);
+        self.carry_out(id, batch.puts(job).chain(heads), end).await?;
+        if written_down { delete_large(&*self.store, self.epoch, &keys::step(id)).await } else { Ok(()) }
     }
 
     async fn carry_out_step(&self, id: JobId, mut step: Step) -> Result<(), Failure> {

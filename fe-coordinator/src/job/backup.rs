@@ -197,7 +197,7 @@ pub struct RowTablet {
     #[serde(default)]
     pub shown: Option<Shown>,
     /// Other backends with a replica that covers the version: not tried yet, or left because they fell silent.
-    pub others: Vec<BackendId>,
+    pub others: Box<[BackendId]>,
 }
 
 impl Row {

@@ -54,7 +54,7 @@ struct BackupTablets {
 }
 
 /// Tablet, index, position, schema, lineage, files and bytes as they are shown, other backends.
-type BackupTablet = (TabletId, u32, u32, SchemaHash, Lineage, Option<(u64, u64)>, Vec<BackendId>);
+type BackupTablet = (TabletId, u32, u32, SchemaHash, Lineage, Option<(u64, u64)>, Box<[BackendId]>);
 
 impl Stored for backup::Row {
     fn encode_row(&self) -> Result<Bytes, Failure> {

@@ -1,9 +1,11 @@
 //! What a step writes.
 
 use bytes::Bytes;
-use tabvault_common::failure::{Failure, Kind};
+use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
+use serde::{Deserialize, Serialize, Serializer};
+use tabvault_common::failure::Failure;
 
-use super::batch::Standing;
+use super::batch::{Batch, Standing};
 use super::encode;
 use super::keys::{ended, label, slot};
 use crate::job::any::Job;
@@ -15,7 +17,7 @@ pub(super) const MAX_COMMIT: usize = 1 << 20;
 pub(super) const ROOM_FOR_CLAIMS: usize = 4;
 
 /// What a step writes, in this order: rows, then the head; and what goes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Step {
     pub(super) put: Vec<(String, Bytes)>,
     pub(super) delete: Vec<String>,
@@ -42,17 +44,43 @@ impl Step {
         let bytes: usize = self.put.iter().map(|(_, value)| value.len()).sum();
         self.put.len() + self.delete.len() + ROOM_FOR_CLAIMS <= MAX_OPERATIONS && bytes <= MAX_COMMIT
     }
+}
 
-    pub(super) fn to_record(&self) -> Result<StepRecord, Failure> {
-        let text = |(key, value): &(String, Bytes)| Some((key.clone(), String::from_utf8(value.to_vec()).ok()?));
-        let put: Option<Vec<_>> = self.put.iter().map(text).collect();
-        let put = put.ok_or_else(|| Failure::fatal(Kind::Internal, "encode a step: a record is no text"))?;
-        Ok(StepRecord { put, delete: self.delete.clone(), claims: self.claims.clone() })
+/// A step that a crash may interrupt, as it is written down before it is carried out: encoded row by row, since it may
+/// be all rows of the job.
+pub(super) struct WrittenDown<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) job: &'a Job,
+    /// What comes after the rows.
+    pub(super) end: &'a Step,
+}
+
+impl Serialize for WrittenDown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_struct("StepRecord", 3)?;
+        record.serialize_field("put", &Puts(self))?;
+        record.serialize_field("delete", &self.end.delete)?;
+        record.serialize_field("claims", &self.end.claims)?;
+        record.end()
     }
 }
 
-/// A [`Step`] as it is written down.
-#[derive(serde::Serialize, serde::Deserialize)]
+struct Puts<'a>(&'a WrittenDown<'a>);
+
+impl Serialize for Puts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let WrittenDown { batch, job, end } = self.0;
+        let mut put = serializer.serialize_seq(None)?;
+        for record in batch.puts(job).chain(end.put.iter().cloned().map(Ok)) {
+            let (key, value) = record.map_err(S::Error::custom)?;
+            put.serialize_element(&(key, std::str::from_utf8(&value).map_err(S::Error::custom)?))?;
+        }
+        put.end()
+    }
+}
+
+/// A step as it is read again.
+#[derive(Deserialize)]
 pub(super) struct StepRecord {
     put: Vec<(String, String)>,
     delete: Vec<String>,

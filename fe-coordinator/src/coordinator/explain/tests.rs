@@ -16,7 +16,7 @@ fn row(tablets: &[(u64, u64)]) -> Row {
         files: *files,
         bytes: *bytes,
         shown: None,
-        others: Vec::new(),
+        others: Box::default(),
     };
     Row {
         parents: Vec::new(),

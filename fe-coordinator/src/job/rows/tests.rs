@@ -124,7 +124,7 @@ proptest! {
 #[test]
 fn a_tablet_of_a_running_job_takes_the_memory_that_the_documents_tell() {
     use crate::job::{backup, restore};
-    assert!(size_of::<backup::RowTablet>() <= 104);
+    assert!(size_of::<backup::RowTablet>() <= 96);
     assert!(size_of::<restore::RowTablet>() <= 120);
     assert!(size_of::<backup::Row>().max(size_of::<restore::Row>()) <= 256);
 }

@@ -93,7 +93,7 @@ fn a_replica_that_lacks_the_version_is_no_choice() {
     info.replicas[0].version = Version(6);
     info.replicas[2].version = Version(9);
     let rows = planned(&[info.clone()], &[1, 2, 3], Content::All);
-    assert_eq!((rows[0].backend, &rows[0].tablets[0].others), (BackendId(2), &vec![BackendId(3)]));
+    assert_eq!((rows[0].backend, &rows[0].tablets[0].others), (BackendId(2), &[BackendId(3)].into()));
     info.replicas.truncate(1);
     let alive = backends(&[1, 2, 3]);
     let mut planner = Planner::new(&alive, Content::All);
@@ -147,7 +147,7 @@ fn the_largest_row_fits_into_a_record() {
         files: u64::MAX,
         bytes: u64::MAX,
         shown: Some(Shown { files: u64::MAX, bytes: u64::MAX }),
-        others: vec![BackendId(u64::MAX); 6],
+        others: [BackendId(u64::MAX); 6].into(),
     };
     let mut row = rows().remove(0);
     row.tablets = vec![tablet; MAX_TABLETS_PER_TASK];

@@ -120,7 +120,7 @@ fn tablets_of_one_manifest_stay_apart_where_replicas_are_apart() {
     rows.retain(|row| row.partition == PartitionId(601));
     for row in &mut rows {
         row.version = row.version.next();
-        row.tablets[0].others.clear();
+        row.tablets[0].others = Box::default();
     }
     assert_eq!(words(&parent, &shared_with(&parent, rows)), ["6010 on 1 by [0]", "6011 on 2 by [0]"]);
 }

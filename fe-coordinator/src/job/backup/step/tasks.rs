@@ -77,7 +77,9 @@ impl Draft<'_> {
                 self.dispatch(row);
             }
             // It may come back before the others do.
-            moved.iter_mut().for_each(|tablet| tablet.others.push(backend));
+            for tablet in &mut moved {
+                tablet.others = tablet.others.iter().copied().chain([backend]).collect();
+            }
             self.move_tablets(&source, moved, &why);
         }
     }
@@ -199,7 +201,9 @@ impl Draft<'_> {
         let mut moved: BTreeMap<BackendId, Vec<RowTablet>> = BTreeMap::new();
         for mut tablet in tablets {
             let heard = tablet.others.iter().position(|backend| !self.head.silent.contains(backend));
-            let backend = tablet.others.remove(heard.unwrap_or(0));
+            let mut others = std::mem::take(&mut tablet.others).into_vec();
+            let backend = others.remove(heard.unwrap_or(0));
+            tablet.others = others.into();
             moved.entry(backend).or_default().push(tablet);
         }
         for (backend, tablets) in moved {

@@ -18,7 +18,7 @@ fn row(run: &Run, task: u64) -> &Row {
 
 fn keep_only(run: &mut Run, task: u64) {
     let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
-    job.rows.change(TaskId(task), |row| row.tablets[0].others.clear());
+    job.rows.change(TaskId(task), |row| row.tablets[0].others = Box::default());
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn of_a_task_only_those_tablets_move_that_have_another_replica() {
     let mut run = uploading();
     let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
     let mut more = job.rows.remove(TaskId(2)).unwrap().tablets;
-    more[0].others.clear();
+    more[0].others = Box::default();
     job.rows.change(TaskId(1), |row| row.tablets.extend(more));
     let before = row(&run, 1).attempt;
     run.on(dead(1));

@@ -17,9 +17,9 @@ fn tasks(run: &Run) -> Vec<u64> {
 pub(super) fn retaking() -> Run {
     let mut run = snapshoting();
     let first = run.as_backup().rows[&TaskId(1)].tablets[0].others.clone();
-    assert_eq!(first, [BackendId(2), BackendId(3)]);
+    assert_eq!(*first, [BackendId(2), BackendId(3)]);
     let Job::Backup(job) = &mut run.job else { panic!("it is a backup") };
-    job.rows.change(TaskId(1), |row| row.tablets[0].others.clear());
+    job.rows.change(TaskId(1), |row| row.tablets[0].others = Box::default());
     let outcome = lost(6010, Kind::NotFound);
     assert_eq!(run.report(1, outcome), "SNAPSHOTING: ask TakePartition(PartitionId(601))");
     run
@@ -119,7 +119,7 @@ fn partitions_are_not_taken_again_for_ever() {
             break;
         }
         let mut rows = rows_of(Content::All, Some(P1));
-        rows.iter_mut().for_each(|row| row.tablets[0].others.clear());
+        rows.iter_mut().for_each(|row| row.tablets[0].others = Box::default());
         run.on(Event::Answered(Ask::TakePartition(P1), Ok(Answer::PartitionPlanned(Some(rows)))));
         let task = *tasks(&run).last().unwrap();
         run.report(task, lost(6011, Kind::NotFound));
