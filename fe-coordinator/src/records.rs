@@ -223,7 +223,8 @@ impl Records {
         }
         let written_down = batch.before.speaks_of_rows;
         if written_down {
-            let record = encode(&WrittenDown { batch, job, end: &end })?;
+            // Room that is not written to takes no memory; a list that grows is held twice.
+            let record = encode_into(Vec::with_capacity(batch.bytes()), &WrittenDown { batch, job, end: &end })?;
             put_large(&*self.store, self.epoch, &keys::step(id), &record).await?;
         }
         // Encoded as they are written: they may be all rows of the job.
@@ -345,8 +346,13 @@ fn encode_plan(job: &Job) -> Result<Bytes, Failure> {
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Bytes, Failure> {
-    let text = serde_json::to_vec(value);
-    text.map(Bytes::from).map_err(|error| Failure::fatal(Kind::Internal, format!("encode a record: {error}")))
+    encode_into(Vec::with_capacity(256), value)
+}
+
+fn encode_into<T: Serialize>(mut text: Vec<u8>, value: &T) -> Result<Bytes, Failure> {
+    let encoded = serde_json::to_writer(&mut text, value);
+    encoded.map_err(|error| Failure::fatal(Kind::Internal, format!("encode a record: {error}")))?;
+    Ok(text.into())
 }
 
 fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, Failure> {

@@ -140,6 +140,11 @@ impl Batch {
         self.operations() > MAX_OPERATIONS || self.bytes > MAX_COMMIT
     }
 
+    /// The bytes of its rows, encoded, as far as can be told before; hardly ever too few.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn operations(&self) -> usize {
         let rows: usize = self.rows.values().map(|fresh| 1 + usize::from(*fresh)).sum();
         // With the head, and the record of how it ended.
