@@ -84,8 +84,12 @@ pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskRes
     };
     let (fetched, written) = tokio::join!(fetched, job.writeback.run(context, &disks));
     written?;
+    if fetched.is_err() {
+        // What the next attempt finds must not be what a disk has lost.
+        sync(context, &disks).await?;
+    }
     fetched?;
-    finish(context, &targets, disks).await?;
+    finish(context, &targets, &disks).await?;
     Ok(TaskResult::Downloaded { bytes, reused_bytes: local.reused })
 }
 
@@ -121,11 +125,16 @@ async fn transfer(job: Job, list: Arc<List>, span: Span) -> Result<()> {
 }
 
 /// Makes everything durable.
-async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, disks: Arc<Disks>) -> Result<()> {
+async fn finish(context: &TaskContext, targets: &Arc<Vec<Target>>, disks: &Arc<Disks>) -> Result<()> {
     let targets = Arc::clone(targets);
     let removed =
         context.blocking(move || targets.iter().try_for_each(|target| durable::remove_dir_all(&target.temporary)));
     removed.await?;
+    sync(context, disks).await
+}
+
+async fn sync(context: &TaskContext, disks: &Arc<Disks>) -> Result<()> {
+    let disks = Arc::clone(disks);
     context.waiting(move || disks.sync()).await
 }
 

@@ -47,7 +47,9 @@ impl Staged {
     }
 
     pub(super) fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.bulk.write(data).map_err(|error| failure("write", &self.path, &error))
+        let written = self.bulk.write(data);
+        let settled = written.and_then(|()| if self.bulk.is_due() { self.bulk.settle() } else { Ok(()) });
+        settled.map_err(|error| failure("write", &self.path, &error))
     }
 
     /// Gives the file its name, taking it away from what had it.

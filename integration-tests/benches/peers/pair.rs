@@ -13,7 +13,7 @@ use tabvault_integration_tests::bench::data::DataSet;
 use tabvault_integration_tests::bench::measure::{Taken, shell, sync};
 use tabvault_integration_tests::bench::ours::{BACKED_UP, Ours, RESTORED};
 use tabvault_integration_tests::bench::proxy::{Proxy, Traffic};
-use tabvault_integration_tests::bench::resources::bytes_below;
+use tabvault_integration_tests::bench::resources::{bytes_below, read_below};
 use tabvault_integration_tests::bench::rgw::{ACCESS_KEY, Rgw, SECRET_KEY};
 use tokio::runtime::Runtime;
 
@@ -246,6 +246,10 @@ impl Pair {
         self.ours.settle();
         sync(&self.dir);
         let local = if contender == OURS { self.repository.clone() } else { self.place.repository() };
+        if operation == Operation::Restore {
+            // Some leave what they have written in the page cache and some do not.
+            read_below(&local);
+        }
         let (stored, traffic) = (bytes_below(&local), self.traffic());
         let taken = match operation {
             _ if contender != OURS => self.peer.run(operation, &self.place),

@@ -1,5 +1,6 @@
 //! What processes and directories take, as Linux tells it.
 
+use std::fs::File;
 use std::path::Path;
 
 /// Ticks of `/proc/PID/stat` in a second: 100 on every Linux that this runs on.
@@ -68,6 +69,22 @@ pub fn bytes_below(root: &Path) -> u64 {
         bytes += if meta.is_dir() { bytes_below(&entry.path()) } else { meta.len() };
     }
     bytes
+}
+
+/// Reads every file below `root`, so that it is in the page cache.
+///
+/// # Panics
+/// If something cannot be read.
+pub fn read_below(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten() {
+        let path = entry.expect("read a directory's entry").path();
+        if path.is_dir() {
+            read_below(&path);
+        } else {
+            let mut file = File::open(&path).expect("open a file");
+            std::io::copy(&mut file, &mut std::io::sink()).expect("read a file");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
+use tabvault_common::durable::BulkWriter;
 use tabvault_common::repo::codec::StreamDecoder;
 
 use super::place::Large;
 use super::want::List;
 use super::{Job, unreadable};
+use crate::context::TaskContext;
 use crate::files::PIECE;
 use crate::store::Result;
 
@@ -17,7 +19,7 @@ pub(super) async fn fetch(job: &Job, list: Arc<List>, place: usize) -> Result<()
     let context = &job.context;
     let want = &list.wants[place];
     // Pieces, the decoder's window, and what is gathered for the disk.
-    let memory = 4 * PIECE as u64 + want.size.min(8 << 20) + want.size.min(2 << 20);
+    let memory = 4 * PIECE as u64 + want.size.min(8 << 20) + want.size.min(BulkWriter::MEMORY);
     let _slot = context.transfer(memory).await?;
     context.require_space(list.target(want).root, want.size).await?;
     let path = list.source(want).path();
@@ -28,14 +30,24 @@ pub(super) async fn fetch(job: &Job, list: Arc<List>, place: usize) -> Result<()
     let mut piece = pieces.next().await.transpose().map_err(named)?;
     while let Some(stored) = piece {
         metrics::counter!("tabvault_agent_bytes_downloaded_total").increment(stored.len() as u64);
-        // While one piece is decoded, the next is on its way.
-        let taken = context.blocking(move || sink.take(&stored));
+        // While one piece is decoded and written, the next is on its way.
+        let taken = take(context, sink, stored);
         let next = pieces.next().map(Option::transpose);
         (sink, piece) = futures::try_join!(taken, next).map_err(named)?;
     }
-    context.blocking(move || sink.finish()).await.map_err(named)?;
+    let unsettled = context.blocking(move || sink.finish()).await.map_err(named)?;
     context.progress.add_done(want.size);
+    job.writeback.wrote(unsettled);
     Ok(())
+}
+
+/// Decodes a piece and writes it, and waits for the disk when it is time to; that needs no core.
+async fn take(context: &TaskContext, sink: Sink, stored: Bytes) -> Result<Sink> {
+    let mut sink = context.blocking(move || sink.take(&stored)).await?;
+    if sink.file.is_due() {
+        sink = context.waiting(move || sink.file.settle().map(|()| sink)).await?;
+    }
+    Ok(sink)
 }
 
 /// A file being filled.
@@ -62,7 +74,8 @@ impl Sink {
         Ok(self)
     }
 
-    fn finish(self) -> Result<()> {
+    /// Verifies the file and names it; see [`Large::finish`].
+    fn finish(self) -> Result<u64> {
         self.decoder.finish()?;
         let want = &self.list.wants[self.place];
         self.file.finish(self.list.target(want), want)

@@ -33,11 +33,23 @@ impl Large {
         self.file.write(bytes).map_err(|error| failed(&self.temporary, &error))
     }
 
-    /// Gives it the name that `want` has in `target`, now that it is verified.
-    pub(super) fn finish(mut self, target: &Target, want: &Want) -> Result<()> {
-        self.file.finish().map_err(|error| failed(&self.temporary, &error))?;
+    /// Whether the disk is to be waited for before more is written.
+    pub(super) fn is_due(&self) -> bool {
+        self.file.is_due()
+    }
+
+    /// Waits for the disk.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.file.settle().map_err(|error| failed(&self.temporary, &error))
+    }
+
+    /// Gives it the name that `want` has in `target`, now that it is verified, and says for how many of its bytes the disk
+    /// was not waited for.
+    pub(super) fn finish(self, target: &Target, want: &Want) -> Result<u64> {
+        let unsettled = self.file.finish().map_err(|error| failed(&self.temporary, &error))?;
         let place = files::place(&target.dir, &want.path)?;
-        files::rename(&self.temporary, &place).map(drop)
+        files::rename(&self.temporary, &place)?;
+        Ok(unsettled)
     }
 }
 

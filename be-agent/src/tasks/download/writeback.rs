@@ -13,7 +13,7 @@ use crate::context::TaskContext;
 use crate::files;
 use crate::store::Result;
 
-/// Bytes in small files that are worth a sync: some tenths of a second of a disk's time.
+/// Bytes that are worth a sync: some tenths of a second of a disk's time.
 const EVERY: u64 = 64 << 20;
 
 /// Among temporary files, whose names are numbers.
@@ -65,7 +65,7 @@ pub(super) struct Writeback {
 }
 
 impl Writeback {
-    /// More bytes were written to small files; large ones go past the page cache.
+    /// More bytes were written that nobody waits for: small files, and the ends of large ones.
     pub(super) fn wrote(&self, bytes: u64) {
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if before / EVERY != (before + bytes) / EVERY {
