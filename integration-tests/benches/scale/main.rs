@@ -10,9 +10,9 @@
 //!
 //! Each scale runs twice on a copy of the same tables: once through, and once with a SIGKILL of the coordinator when a
 //! tenth of the uploads is done. Making the tables is not measured. `--json FILE` writes the figures, `--keep DIR` keeps
-//! the tables for the next run, `--incremental` makes a second backup of the same, which shares everything with the first,
-//! `--restore` restores the snapshot into a new database as well, `--agents N` changes the number of agents, `--no-kill`
-//! leaves the second run out.
+//! the tables for the next run, `--incremental` makes a second backup of the same, which shares everything with the first, and
+//! a third one after every tablet was loaded into, `--restore` restores the first snapshot into a new database as well,
+//! `--agents N` changes the number of agents, `--no-kill` leaves the second run out.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 #![expect(clippy::disallowed_methods, reason = "figures and settings of the kernel need not outlive the machine")]
@@ -127,6 +127,13 @@ async fn measure(dir: &Path, tablets: u64, options: &Options) -> Vec<Figures> {
     found
 }
 
+/// The tables that have so many tablets, by number, with their partitions.
+fn tables(tablets: u64) -> impl Iterator<Item = (u64, u64)> {
+    let partitions = (tablets / BUCKETS).max(1);
+    (0..partitions.div_ceil(PARTITIONS))
+        .map(move |table| (table + 1, (partitions - table * PARTITIONS).min(PARTITIONS)))
+}
+
 /// Makes the tables by SQL, as any user would.
 async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
     std::fs::create_dir_all(dir).expect("make a directory");
@@ -136,10 +143,8 @@ async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
     fleet.all_attached().await;
     client.run("CREATE DATABASE scale").await;
     let partition = |n: u64| format!("PARTITION p{n} VALUES [(\"{n}\"), (\"{}\"))", n + 1);
-    let (buckets, mut left) = (BUCKETS.min(tablets), tablets);
-    for table in 1.. {
-        let partitions = (left / buckets).min(PARTITIONS);
-        left -= partitions * buckets;
+    let buckets = BUCKETS.min(tablets);
+    for (table, partitions) in tables(tablets) {
         let partitions: Vec<String> = (0..partitions).map(partition).collect();
         client
             .run(&format!(
@@ -148,9 +153,6 @@ async fn make_tables(dir: &Path, tablets: u64, fleet: &Arc<Fleet>) {
                 partitions.join(", ")
             ))
             .await;
-        if left < buckets {
-            break;
-        }
     }
     // What the agents have not made yet cannot be backed up.
     while fleet.counts().made < tablets {
@@ -198,7 +200,9 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
     measured.end(&mut figures, &front, fleet, shows);
     let mut found = vec![figures];
     if options.incremental && !kill {
-        found.push(unchanged(&client, &front, fleet, tablets, options).await);
+        found.push(incremental("unchanged", &client, &front, fleet, tablets, options).await);
+        load_all(&client, tablets).await;
+        found.push(incremental("changed", &client, &front, fleet, tablets, options).await);
     }
     if options.restore && !kill {
         found.push(restore(&client, &front, fleet, tablets, options).await);
@@ -208,11 +212,32 @@ async fn run(dir: &Path, tablets: u64, options: &Options, fleet: &Arc<Fleet>, ki
     found
 }
 
-/// A second backup, of what is as it was.
-async fn unchanged(client: &Client, front: &Front, fleet: &Arc<Fleet>, tablets: u64, options: &Options) -> Figures {
+/// Brings every tablet to its next version.
+async fn load_all(client: &Client, tablets: u64) {
+    for (table, partitions) in tables(tablets) {
+        for partition in 0..partitions {
+            client
+                .run(&format!(
+                    "LOAD LABEL scale.facts{table}_p{partition} (DATA INFILE(\"file:///nowhere/**\") INTO TABLE \
+                     facts{table} PARTITION (p{partition}))"
+                ))
+                .await;
+        }
+    }
+}
+
+/// A later backup, called `name`, that shares what is as it was.
+async fn incremental(
+    name: &'static str,
+    client: &Client,
+    front: &Front,
+    fleet: &Arc<Fleet>,
+    tablets: u64,
+    options: &Options,
+) -> Figures {
     let measured = Measured::begin(front, fleet);
-    client.run("BACKUP SNAPSHOT scale.again TO repo PROPERTIES (\"type\" = \"incremental\")").await;
-    let mut figures = Figures::new("unchanged", tablets, options.agents);
+    client.run(&format!("BACKUP SNAPSHOT scale.{name} TO repo PROPERTIES (\"type\" = \"incremental\")")).await;
+    let mut figures = Figures::new(name, tablets, options.agents);
     let shows = until_ended(client, "SHOW BACKUP FROM scale").await;
     measured.end(&mut figures, front, fleet, shows);
     figures
