@@ -85,7 +85,7 @@ pub(super) async fn run(context: &TaskContext, task: Download) -> Result<TaskRes
     let (fetched, written) = tokio::join!(fetched, job.writeback.run(context, &disks));
     written?;
     if fetched.is_err() {
-        // What the next attempt finds must not be what a disk has lost.
+        // What is left for the next attempt must not be what a disk has lost: the kernel tells that once.
         sync(context, &disks).await?;
     }
     fetched?;

@@ -5,10 +5,10 @@
 //! and the processor while they are written. So the disk is told to begin every few megabytes, and every some more it is
 //! waited for, with its own cache, which in a virtual machine may hold as much as the file. And nobody reads a backup
 //! soon after it was written: what is on the disk leaves the page cache, where it would only drive out what the database
-//! beside it reads. A file that is smaller than that is left to the kernel.
+//! beside it reads. A file of less than 2 MiB is left to the kernel.
 //!
 //! Direct I/O would spare the copy into the page cache. But each of its writes waits for the disk: on a virtual one a
-//! restore of large files took 1.4 times as long.
+//! restore of large files took a third longer.
 //!
 //! # Crash consistency
 //! Nothing is durable before the file, or its filesystem, is synced.

@@ -9,10 +9,10 @@
 //! connection each, and answer every task at once without touching a byte. So what is measured is the coordinator.
 //!
 //! Each scale runs twice on a copy of the same tables: once through, and once with a SIGKILL of the coordinator when a
-//! tenth of the uploads is done. Making the tables is not measured. `--json FILE` writes the figures, `--keep DIR` keeps
-//! the tables for the next run, `--incremental` makes a second backup of the same, which shares everything with the first, and
-//! a third one after every tablet was loaded into, `--restore` restores the first snapshot into a new database as well,
-//! `--agents N` changes the number of agents, `--no-kill` leaves the second run out.
+//! tenth of the uploads is done. Making the tables is not measured. `--json FILE` writes the figures, `--keep DIR`
+//! keeps the tables for the next run, `--incremental` makes a second backup of the same, which shares everything with
+//! the first, and a third one after every tablet was loaded into, `--restore` restores the first snapshot into a new
+//! database as well, `--agents N` changes the number of agents, `--no-kill` leaves the second run out.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 #![expect(clippy::disallowed_methods, reason = "figures and settings of the kernel need not outlive the machine")]
