@@ -72,9 +72,9 @@ impl Asks {
 
     async fn backup(&self, job: &BackupJob, ask: Ask) -> Result<Answer, Failure> {
         match ask {
-            Ask::TakeCut => self.take_cut(job).await,
+            Ask::ChooseParent => self.choose(job).await,
+            Ask::Plan => self.plan(job).await,
             Ask::TakePartition(partition) => self.take_partition(job, partition).await,
-            Ask::WriteIntent => self.write_intent(job).await,
             Ask::RemoveIntent => {
                 let repository = match self.repositories.open(&job.head.repository).await {
                     // Who drops a repository leaves what is in it to others.
@@ -141,9 +141,9 @@ impl Asks {
             }
             Ask::Publish => Ok(Answer::Decided(self.catalog.publish(job.head.uuid, self.epoch).await?)),
             Ask::Discard => Ok(Answer::Decided(self.catalog.discard(job.head.uuid, self.epoch).await?)),
-            Ask::TakeCut
+            Ask::ChooseParent
+            | Ask::Plan
             | Ask::TakePartition(_)
-            | Ask::WriteIntent
             | Ask::RemoveIntent
             | Ask::WriteMeta
             | Ask::WriteInfo
@@ -156,10 +156,7 @@ impl Asks {
         select(&self.catalog.cut(&request.database).await?, &request.selection)
     }
 
-    async fn take_cut(&self, job: &BackupJob) -> Result<Answer, Failure> {
-        let Request::Backup(request) = self.records.request(job.head.id).await? else {
-            return Err(foreign(Ask::TakeCut));
-        };
+    async fn choose(&self, job: &BackupJob) -> Result<Answer, Failure> {
         let repository = self.repositories.open(&job.head.repository).await?;
         let (exists, parent) = tokio::try_join!(
             repository.label_exists(&job.head.label),
@@ -169,6 +166,14 @@ impl Asks {
             let why = format!("Snapshot with name '{}' already exist in repository", job.head.label);
             return Err(Failure::fatal(Kind::AlreadyExists, why));
         }
+        Ok(Answer::Chosen(parent.map(|info| info.name())))
+    }
+
+    async fn plan(&self, job: &BackupJob) -> Result<Answer, Failure> {
+        let Request::Backup(request) = self.records.request(job.head.id).await? else {
+            return Err(foreign(Ask::Plan));
+        };
+        let Some(shared) = self.write_intent(job).await? else { return Ok(Answer::ParentGone) };
         let cut = self.cut(&request).await?;
         let alive = self.alive().await;
         let mut planner = backup::plan::Planner::new(&alive, job.head.properties.content);
@@ -181,8 +186,8 @@ impl Asks {
                 planner.partition(&table.def.name, partition, &of_partition)?;
             }
         }
-        let parent = parent.map(|info| info.name());
-        Ok(Answer::Planned(Box::new(backup::Plan { cut, parent }), planner.finish()))
+        let rows = shared.share(&cut, job.head.cluster, planner.finish());
+        Ok(Answer::Planned(Box::new(backup::Plan { cut }), rows))
     }
 
     async fn take_partition(&self, job: &BackupJob, id: PartitionId) -> Result<Answer, Failure> {
@@ -274,7 +279,6 @@ fn snapshot(job: &Arc<Job>, ask: Ask) -> Arc<Job> {
     match &**job {
         // All of it; hardly anything happens to the job while these are asked.
         Job::Backup(_) if matches!(ask, Ask::WriteMeta | Ask::WriteInfo) => Arc::clone(job),
-        Job::Backup(backup) if ask == Ask::WriteIntent && backup.parent().is_some() => Arc::clone(job),
         Job::Backup(job) => {
             let mut small = BackupJob::new(job.head.clone());
             small.plan.clone_from(&job.plan);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tabvault_common::clock::Time;
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::{BackendId, PartitionId, TaskId};
-use tabvault_common::repo::info::ObjectRef;
+use tabvault_common::repo::info::{ObjectRef, SnapshotName};
 use tabvault_common::task::{JobEnd, TaskResult};
 
 use crate::catalog::Decision;
@@ -68,12 +68,12 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// Backup: take the cut and plan.
-    TakeCut,
+    /// Backup: choose the parent, and see that the label is free.
+    ChooseParent,
+    /// Backup: write the intent, then take the cut and plan.
+    Plan,
     /// Backup: plan a partition again at its present version.
     TakePartition(PartitionId),
-    /// Backup: write the intent.
-    WriteIntent,
     /// Backup: remove the intent of a job that was cancelled before its commit point.
     RemoveIntent,
     /// Backup: write the meta.
@@ -95,14 +95,17 @@ pub enum Ask {
 /// What an [`Ask`] brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To `TakeCut`.
+    /// To `ChooseParent`.
+    Chosen(Option<SnapshotName>),
+    /// To `Plan`, when the parent was no snapshot any more, or none that can be read: the intent does not protect it for
+    /// certain, and nothing was planned.
+    ParentGone,
+    /// To `Plan`: the intent stands, and what the rows share with the parent it protects.
     Planned(Box<backup::Plan>, Vec<backup::Row>),
     /// To `TakePartition`; `None`: it was dropped.
     PartitionPlanned(Option<Vec<backup::Row>>),
-    /// To `WriteIntent` without a parent, and to `RemoveIntent`.
+    /// To `RemoveIntent`.
     Done,
-    /// To `WriteIntent` with a parent.
-    Parent(Parent),
     /// To `WriteMeta`.
     MetaWritten(ObjectRef),
     /// To `WriteInfo`.
@@ -115,15 +118,6 @@ pub enum Answer {
     Prepared(Vec<restore::Row>),
     /// To `Publish` and `Discard`.
     Decided(Decision),
-}
-
-/// What came of the parent of an incremental backup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Parent {
-    /// It was no snapshot any more, or none that can be read, so that the intent does not protect it for certain.
-    Gone,
-    /// The intent protects it; these rows take the place of all rows.
-    Shared(Vec<Box<backup::Row>>),
 }
 
 /// Something that happened.

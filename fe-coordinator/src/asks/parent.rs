@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tabvault_common::failure::Failure;
+use tabvault_common::ids::ClusterId;
 use tabvault_common::repo::info::{BackupType, Content, Info, SnapshotName};
+use tabvault_common::repo::meta::WholeMeta;
 
 use super::Asks;
+use crate::catalog::Cut;
 use crate::check::properties::BackupProperties;
 use crate::job::backup::share::share;
 use crate::job::backup::{BackupJob, Row};
-use crate::job::{Answer, Parent};
 use crate::repository::{Protection, Repository};
 
 /// The snapshot with data that this leader published last of each database, so that its next backup finds it without
@@ -38,6 +40,19 @@ impl Published {
     }
 }
 
+/// What a backup whose intent stands may share: what its parent says, if it has one.
+pub(super) struct Shared(Option<Box<(Info, WholeMeta)>>);
+
+impl Shared {
+    /// The rows of a plan with what is shared.
+    pub(super) fn share(self, cut: &Cut, cluster: ClusterId, rows: Vec<Row>) -> Vec<Row> {
+        match self.0 {
+            Some(parent) => share(cut, cluster, rows, &parent.0, &parent.1),
+            None => rows,
+        }
+    }
+}
+
 impl Asks {
     /// The snapshot that a backup of `database` with these properties would share objects with, if any.
     pub(crate) async fn choose_parent(
@@ -59,38 +74,35 @@ impl Asks {
         repository.newest_of(database).await
     }
 
-    /// Writes the intent, which names the stored choice of a parent; what is shared is decided when it stands.
-    pub(super) async fn write_intent(&self, job: &BackupJob) -> Result<Answer, Failure> {
+    /// Writes the intent, which names the stored choice of a parent: what may be shared now that it stands, or `None` if
+    /// the parent is gone.
+    pub(super) async fn write_intent(&self, job: &BackupJob) -> Result<Option<Shared>, Failure> {
         let repository = self.repositories.open(&job.head.repository).await?;
-        let (Some(parent), Some(plan)) = (job.parent(), &job.plan) else {
+        let Some(parent) = &job.head.parent else {
             repository.write_intent(&job.intent(self.epoch, self.clock.now(), None)).await?;
-            return Ok(Answer::Done);
+            return Ok(Some(Shared(None)));
         };
         let intent = |info| job.intent(self.epoch, self.clock.now(), Some(info));
         let why = match repository.protect(parent, intent).await? {
-            Protection::Stands(found) => {
-                let (info, meta) = *found;
-                let rows = share(&plan.cut, job.head.cluster, job.rows.values(), &info, &meta);
-                return Ok(Answer::Parent(Parent::Shared(rows)));
-            }
+            Protection::Stands(found) => return Ok(Some(Shared(Some(found)))),
             Protection::Dropped => "the parent was dropped",
             Protection::Damaged => "the parent's meta is damaged",
         };
         let (label, timestamp) = (&parent.label, &parent.timestamp);
         tracing::info!(job = %job.head.id, %label, %timestamp, why, "a backup shares nothing with its parent");
-        Ok(Answer::Parent(Parent::Gone))
+        Ok(None)
     }
 
     /// Rows of a partition that is planned again, when the intent stands. The parent's info is that in the intent: the
     /// parent itself may have been dropped by now.
     pub(super) async fn share_again(&self, job: &BackupJob, rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
-        let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return Ok(rows) };
+        let (Some(_), Some(plan)) = (&job.head.parent, &job.plan) else { return Ok(rows) };
         let repository = self.repositories.open(&job.head.repository).await?;
         let Some(info) = repository.read_intent(job.head.uuid).await?.and_then(|intent| intent.parent) else {
             return Ok(rows);
         };
         let Some(meta) = repository.parent_meta(&info).await? else { return Ok(rows) };
-        Ok(share(&plan.cut, job.head.cluster, rows.iter(), &info, &meta).into_iter().map(|row| *row).collect())
+        Ok(share(&plan.cut, job.head.cluster, rows, &info, &meta))
     }
 }
 

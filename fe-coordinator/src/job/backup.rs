@@ -2,8 +2,8 @@
 //! `PENDING → SNAPSHOTING → UPLOAD_SNAPSHOT → UPLOADING → SAVE_META → UPLOAD_INFO → FINISHED`, and `CANCELLED`.
 //!
 //! # Overview
-//! - PENDING: the cut is taken and planned, the plan stored, then the intent written. Only when the intent protects the
-//!   parent of an incremental backup is it decided what is shared ([`share`]).
+//! - PENDING: the parent of an incremental backup is chosen, and the choice stored; then the intent is written, and when
+//!   it stands the cut is taken and planned, with what is shared with the parent that the intent protects ([`share`]).
 //! - SNAPSHOTING: every row's tablets are pinned on its backend. A replica that fails is replaced by another at the same
 //!   version; where there is none, the whole partition is planned again at its present version.
 //! - UPLOAD_SNAPSHOT: nothing to wait for; marks the moment at which the snapshot stands.
@@ -88,12 +88,14 @@ pub struct Head {
     pub upload_finished_time: Option<Time>,
     /// When it ended.
     pub finished_time: Option<Time>,
+    /// Whether `parent` is decided; only then is the intent written.
+    #[serde(default)]
+    pub chosen: bool,
+    /// The snapshot to share objects with, if any. Given up for good, and never changed otherwise, if it is gone before
+    /// anything of it was used.
+    pub parent: Option<SnapshotName>,
     /// Whether plan and rows are stored.
     pub planned: bool,
-    /// Whether the plan's parent was gone before anything of it was used: nothing is shared. The only change of that
-    /// choice.
-    #[serde(default)]
-    pub parent_gone: bool,
     /// The number of the next new row.
     pub next_task: u64,
     /// Partitions that are being planned again.
@@ -121,9 +123,6 @@ pub struct Head {
 pub struct Plan {
     /// The selected part of the cut.
     pub cut: Cut,
-    /// The snapshot to share objects with, if there was one when the job was planned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<SnapshotName>,
 }
 
 impl Plan {
@@ -276,12 +275,6 @@ impl BackupJob {
         Self { head, plan: None, rows: Rows::default(), places: BTreeMap::new() }
     }
 
-    /// The snapshot it shares objects with, as far as that is decided.
-    #[must_use]
-    pub fn parent(&self) -> Option<&SnapshotName> {
-        self.plan.as_ref().and_then(|plan| plan.parent.as_ref()).filter(|_| !self.head.parent_gone)
-    }
-
     /// Gives it what is backed up.
     pub fn set_plan(&mut self, plan: Plan) {
         let partitions = plan.cut.tables.iter().enumerate().flat_map(|(at, table)| {
@@ -315,8 +308,8 @@ impl BackupJob {
         let dispatch = || rows().map(Effect::Dispatch);
         let retake = || self.head.retaking.iter().map(|partition| Effect::Ask(Ask::TakePartition(*partition)));
         match self.head.state {
-            BackupState::Pending if self.head.planned => vec![Effect::Ask(Ask::WriteIntent)],
-            BackupState::Pending => vec![Effect::Ask(Ask::TakeCut)],
+            BackupState::Pending if self.head.chosen => vec![Effect::Ask(Ask::Plan)],
+            BackupState::Pending => vec![Effect::Ask(Ask::ChooseParent)],
             BackupState::Snapshoting | BackupState::Uploading => dispatch().chain(retake()).collect(),
             BackupState::UploadSnapshot => vec![Effect::Continue],
             BackupState::SaveMeta => vec![Effect::Ask(Ask::WriteMeta)],

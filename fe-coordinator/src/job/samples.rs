@@ -62,8 +62,9 @@ pub(crate) fn backup_head() -> backup::Head {
         snapshot_finished_time: None,
         upload_finished_time: None,
         finished_time: None,
+        chosen: false,
+        parent: None,
         planned: false,
-        parent_gone: false,
         next_task: 1,
         retaking: Vec::new(),
         slot: 0,
@@ -125,7 +126,7 @@ pub(crate) fn orders() -> CutTable {
 }
 
 pub(crate) fn plan() -> backup::Plan {
-    backup::Plan { cut: samples::cut("shop", vec![orders()]), parent: None }
+    backup::Plan { cut: samples::cut("shop", vec![orders()]) }
 }
 
 /// A tablet of `table` with replicas of 100 bytes on `backends` that are as far as the partition.

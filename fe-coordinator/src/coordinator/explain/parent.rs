@@ -43,7 +43,7 @@ impl Coordinator {
                 return rows;
             }
         };
-        let rows = share(cut, self.inner.cluster, rows.iter(), &info, &meta);
+        let rows = share(cut, self.inner.cluster, rows, &info, &meta);
         let (mut shared, mut bytes) = (0, 0);
         for row in rows.iter().filter(|row| matches!(row.stage, Stage::Uploaded(_))) {
             (shared, bytes) = (shared + row.tablets.len(), bytes + row.bytes());
@@ -53,6 +53,6 @@ impl Coordinator {
             "{shared} of {all} tablets are as they were in snapshot {label} of {timestamp} and are shared, {bytes} bytes; \
              of the others' files those that it has are not stored again, though they are counted here"
         ));
-        rows.into_iter().map(|row| *row).collect()
+        rows
     }
 }

@@ -66,7 +66,7 @@ impl BackupJob {
         Some((table, table.partitions.get(*place)?))
     }
 
-    /// The intent, as this leadership writes it, with the info of [`BackupJob::parent`].
+    /// The intent, as this leadership writes it, with the info of [`Head::parent`].
     #[must_use]
     pub fn intent(&self, epoch: Epoch, now: Time, parent: Option<Info>) -> Intent {
         Intent {
@@ -171,7 +171,7 @@ impl BackupJob {
             backup_type: self.head.properties.backup_type,
             content: self.head.properties.content,
             compression: self.head.properties.compression,
-            parent: self.parent().cloned(),
+            parent: self.head.parent.clone(),
             create_time: self.head.create_time.into(),
             snapshot_time: self.head.snapshot_finished_time.unwrap_or(self.head.create_time).into(),
             finish_time: now.into(),

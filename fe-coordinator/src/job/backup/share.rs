@@ -27,42 +27,35 @@ pub const MAX_PARENTS: usize = 16;
 /// Rows that share with the snapshot of `info` and `meta` what can be shared, in the place of `rows`, the plan of all of
 /// `cut`; numbered from 1. Beside its answer it takes some 24 bytes for each tablet of the parent.
 #[must_use]
-pub fn share<'a>(
-    cut: &Cut,
-    cluster: ClusterId,
-    rows: impl Iterator<Item = &'a Row> + Clone,
-    info: &Info,
-    meta: &WholeMeta,
-) -> Vec<Box<Row>> {
+pub fn share(cut: &Cut, cluster: ClusterId, rows: Vec<Row>, info: &Info, meta: &WholeMeta) -> Vec<Row> {
     // Numbers of tablets mean nothing in another cluster, and without data there is nothing to share.
     if info.job.cluster != cluster || info.content != Content::All {
-        return rows.cloned().map(Box::new).collect();
+        return rows;
     }
     let parent = Parent::new(cut, info, meta);
-    let whole = parent.whole(rows.clone());
-    let mut shared: BTreeMap<u32, Box<Row>> = BTreeMap::new();
+    let whole = parent.whole(&rows);
+    let mut shared: BTreeMap<u32, Row> = BTreeMap::new();
     let mut left: BTreeMap<PartitionId, Vec<Row>> = BTreeMap::new();
-    for row in rows {
-        let mut rest = Vec::new();
-        for tablet in &row.tablets {
-            match parent.same(row.partition, row.version, tablet).filter(|known| whole.contains(&known.manifest)) {
-                Some(known) => {
-                    let manifest = info.manifests[known.manifest as usize];
-                    let uploaded = || {
-                        let tablets = Vec::with_capacity(manifest.tablets as usize);
-                        Box::new(Row { stage: Stage::Uploaded(manifest), tablets, ..without_tablets(row) })
-                    };
-                    shared.entry(known.manifest).or_insert_with(uploaded).tablets.push(known.taken(tablet));
-                }
-                None => rest.push(tablet.clone()),
-            }
-        }
+    for mut row in rows {
+        let tablets = std::mem::take(&mut row.tablets).into_iter();
+        let rest = tablets.filter_map(|tablet| {
+            let known = parent.same(row.partition, row.version, &tablet);
+            let Some(known) = known.filter(|known| whole.contains(&known.manifest)) else { return Some(tablet) };
+            let manifest = info.manifests[known.manifest as usize];
+            let uploaded = || {
+                let tablets = Vec::with_capacity(manifest.tablets as usize);
+                Row { stage: Stage::Uploaded(manifest), tablets, ..row.clone() }
+            };
+            shared.entry(known.manifest).or_insert_with(uploaded).tablets.push(known.taken(tablet));
+            None
+        });
+        let rest: Vec<RowTablet> = rest.collect();
         if !rest.is_empty() {
-            left.entry(row.partition).or_default().push(Row { tablets: rest, ..without_tablets(row) });
+            left.entry(row.partition).or_default().push(Row { tablets: rest, ..row });
         }
     }
-    let rest = left.into_values().flat_map(|rows| parent.regroup(rows)).map(Box::new);
-    let mut rows: Vec<Box<Row>> = shared.into_values().chain(rest).collect();
+    let rest = left.into_values().flat_map(|rows| parent.regroup(rows));
+    let mut rows: Vec<Row> = shared.into_values().chain(rest).collect();
     for (row, number) in rows.iter_mut().zip(1..) {
         row.task = TaskId(number);
         row.tablets.sort_unstable_by_key(|tablet| (tablet.index, tablet.position));
@@ -70,13 +63,6 @@ pub fn share<'a>(
         row.tablets.shrink_to_fit();
     }
     rows
-}
-
-/// The row for other tablets.
-fn without_tablets(row: &Row) -> Row {
-    let Row { error, stage, parents, .. } = row;
-    let (error, stage, parents) = (error.clone(), stage.clone(), parents.clone());
-    Row { tablets: Vec::new(), error, stage, parents, ..*row }
 }
 
 /// The tablets of a parent snapshot, by number.
@@ -115,9 +101,9 @@ struct Place<'a> {
 
 impl Known<'_> {
     /// The tablet as the parent counts it.
-    fn taken(&self, tablet: &RowTablet) -> RowTablet {
+    fn taken(&self, tablet: RowTablet) -> RowTablet {
         let TabletMeta { files, bytes, shown, .. } = *self.meta;
-        RowTablet { files, bytes, shown: tablet.shown.or(shown), ..tablet.clone() }
+        RowTablet { files, bytes, shown: tablet.shown.or(shown), ..tablet }
     }
 }
 
@@ -169,7 +155,7 @@ impl<'a> Parent<'a> {
     }
 
     /// The manifests of which every tablet is backed up now as what it is there.
-    fn whole<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> BTreeSet<u32> {
+    fn whole(&self, rows: &[Row]) -> BTreeSet<u32> {
         let mut found: BTreeMap<(u32, PartitionId), u64> = BTreeMap::new();
         for row in rows {
             for known in row.tablets.iter().filter_map(|tablet| self.same(row.partition, row.version, tablet)) {
@@ -184,9 +170,9 @@ impl<'a> Parent<'a> {
 
     /// The rows of one partition anew, so that what the parent has in one manifest comes together.
     fn regroup(&self, rows: Vec<Row>) -> Vec<Row> {
-        let Some(template) = rows.first().map(|row| Row { tablets: Vec::new(), ..row.clone() }) else {
-            return rows;
-        };
+        let Some(first) = rows.first() else { return rows };
+        let template =
+            Row { tablets: Vec::new(), error: None, parents: Vec::new(), stage: first.stage.clone(), ..*first };
         let mut groups: BTreeMap<Option<u32>, Vec<(BackendId, RowTablet)>> = BTreeMap::new();
         for row in rows {
             for tablet in row.tablets {

@@ -17,7 +17,6 @@ use crate::job::{Answer, Ask, Effect, Event, kept_failure};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
 mod draft;
-mod parent;
 mod tasks;
 
 use draft::Draft;
@@ -78,8 +77,8 @@ impl Draft<'_> {
         match self.head.state {
             State::Pending | State::Snapshoting | State::UploadSnapshot | State::Uploading | State::SaveMeta => {
                 // An intent that is being written just now is removed when that has ended.
-                let being_written = self.head.state == State::Pending && !self.head.asking.is_waiting(Ask::WriteIntent);
-                self.head.unclean = self.head.planned;
+                let being_written = self.head.state == State::Pending && !self.head.asking.is_waiting(Ask::Plan);
+                self.head.unclean = self.head.chosen;
                 self.end_cancelled(why);
                 if self.head.unclean && !being_written {
                     self.ask(Ask::RemoveIntent);
@@ -96,7 +95,7 @@ impl Draft<'_> {
 
     /// A job that was cancelled while its intent was being written removes it now.
     fn clean_after(&mut self, ask: Ask) {
-        if ask == Ask::WriteIntent && self.head.state == State::Cancelled && self.head.unclean {
+        if ask == Ask::Plan && self.head.state == State::Cancelled && self.head.unclean {
             self.ask(Ask::RemoveIntent);
         }
     }
@@ -139,8 +138,8 @@ impl Draft<'_> {
     fn is_late(&self, ask: Ask) -> bool {
         let cancelling = self.head.cancelling.is_some();
         !match (self.head.state, ask) {
-            (State::Pending, Ask::TakeCut) => !self.head.planned,
-            (State::Pending, Ask::WriteIntent) => self.head.planned,
+            (State::Pending, Ask::ChooseParent) => !self.head.chosen,
+            (State::Pending, Ask::Plan) => self.head.chosen,
             (State::Snapshoting | State::Uploading, Ask::TakePartition(p)) => self.head.retaking.contains(&p),
             (State::SaveMeta, Ask::WriteMeta) => true,
             (State::UploadInfo, Ask::WriteInfo) => !cancelling,
@@ -165,9 +164,17 @@ impl Draft<'_> {
     fn on_answer(&mut self, ask: Ask, answer: Answer) {
         self.head.asking.answered(ask);
         match (self.head.state, answer) {
-            (State::Pending, Answer::Planned(plan, rows)) if !self.head.planned => self.planned(*plan, rows),
-            (State::Pending, Answer::Done) if ask == Ask::WriteIntent && self.head.planned => self.begin_snapshoting(),
-            (State::Pending, Answer::Parent(parent)) if self.job.parent().is_some() => self.on_parent(parent),
+            (State::Pending, Answer::Chosen(parent)) if !self.head.chosen => {
+                self.head.chosen = true;
+                self.head.parent = parent;
+                self.ask(Ask::Plan);
+            }
+            (State::Pending, Answer::ParentGone) if self.head.parent.is_some() => {
+                // The intent is written again, without it.
+                self.head.parent = None;
+                self.ask(Ask::Plan);
+            }
+            (State::Pending, Answer::Planned(plan, rows)) if self.head.chosen => self.planned(*plan, rows),
             (State::Snapshoting | State::Uploading, Answer::PartitionPlanned(rows)) => {
                 if let Ask::TakePartition(partition) = ask {
                     self.partition_planned(partition, rows);
@@ -209,7 +216,7 @@ impl Draft<'_> {
         for row in rows {
             self.put(row);
         }
-        self.ask(Ask::WriteIntent);
+        self.begin_snapshoting();
     }
 
     fn begin_snapshoting(&mut self) {

@@ -2,7 +2,7 @@
 
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::{BackendId, PartitionId, TabletId, TaskId};
-use tabvault_common::repo::info::Content;
+use tabvault_common::repo::info::{Content, SnapshotName};
 use tabvault_common::task::TaskResult;
 
 use crate::job::samples::{self, Run, fatal, manifest, object, rows_of, totals, transient};
@@ -18,12 +18,12 @@ mod tasks;
 
 const P1: PartitionId = PartitionId(601);
 
-fn planned() -> Event {
-    Event::Answered(Ask::TakeCut, Ok(Answer::Planned(Box::new(samples::plan()), samples::rows())))
+fn chosen(parent: Option<SnapshotName>) -> Event {
+    Event::Answered(Ask::ChooseParent, Ok(Answer::Chosen(parent)))
 }
 
-fn intent_written() -> Event {
-    Event::Answered(Ask::WriteIntent, Ok(Answer::Done))
+fn planned(plan: super::Plan, rows: Vec<super::Row>) -> Event {
+    Event::Answered(Ask::Plan, Ok(Answer::Planned(Box::new(plan), rows)))
 }
 
 fn meta_written() -> Event {
@@ -66,15 +66,16 @@ fn pending() -> Run {
     Run::backup()
 }
 
-fn writing_intent() -> Run {
+fn planning() -> Run {
     let mut run = pending();
-    assert_eq!(run.on(planned()), "PENDING: ask WriteIntent");
+    assert_eq!(run.on(chosen(None)), "PENDING: ask Plan");
     run
 }
 
 fn snapshoting() -> Run {
-    let mut run = writing_intent();
-    assert_eq!(run.on(intent_written()), "SNAPSHOTING: send 1, send 2, send 3, send 4");
+    let mut run = planning();
+    let planned = planned(samples::plan(), samples::rows());
+    assert_eq!(run.on(planned), "SNAPSHOTING: send 1, send 2, send 3, send 4");
     run
 }
 
@@ -151,10 +152,9 @@ fn a_backup_passes_through_all_states_and_is_over() {
 
 #[test]
 fn a_backup_of_definitions_needs_no_agents() {
-    let mut run = pending();
+    let mut run = planning();
     let rows = rows_of(Content::MetadataOnly, None);
-    run.on(Event::Answered(Ask::TakeCut, Ok(Answer::Planned(Box::new(samples::plan()), rows))));
-    assert_eq!(run.on(intent_written()), "UPLOAD_SNAPSHOT: continue");
+    assert_eq!(run.on(planned(samples::plan(), rows)), "UPLOAD_SNAPSHOT: continue");
     assert_eq!(run.on(Event::Tick), "SAVE_META: ask WriteMeta");
     let meta = run.as_backup().meta().unwrap();
     assert_eq!((meta.totals.partitions, meta.totals.tablets), (2, 4));
@@ -162,18 +162,17 @@ fn a_backup_of_definitions_needs_no_agents() {
 
 #[test]
 fn an_empty_database_is_backed_up() {
-    let mut run = pending();
-    let plan = super::Plan { cut: crate::check::samples::cut("shop", Vec::new()), parent: None };
-    run.on(Event::Answered(Ask::TakeCut, Ok(Answer::Planned(Box::new(plan), Vec::new()))));
-    assert_eq!(run.on(intent_written()), "UPLOAD_SNAPSHOT: continue");
+    let mut run = planning();
+    let plan = super::Plan { cut: crate::check::samples::cut("shop", Vec::new()) };
+    assert_eq!(run.on(planned(plan, Vec::new())), "UPLOAD_SNAPSHOT: continue");
     assert_eq!(run.on(Event::Tick), "SAVE_META: ask WriteMeta");
 }
 
 #[test]
 fn a_coordinator_that_starts_does_what_the_state_waits_for() {
     let cases: [(Run, &str); 12] = [
-        (pending(), "ask TakeCut"),
-        (writing_intent(), "ask WriteIntent"),
+        (pending(), "ask ChooseParent"),
+        (planning(), "ask Plan"),
         (snapshoting(), "send 1, send 2, send 3, send 4"),
         (upload_snapshot(), "continue"),
         (uploading(), "send 1, send 2, send 3, send 4"),
@@ -212,10 +211,9 @@ fn tables_that_change_while_they_are_planned_end_the_job_with_their_name() {
     let twice = more[0].clone();
     more.push(super::Row { task: TaskId(5), ..twice });
     for rows in [altered, fewer, more] {
-        let mut run = pending();
-        let answer = Answer::Planned(Box::new(samples::plan()), rows);
-        assert_eq!(run.on(Event::Answered(Ask::TakeCut, Ok(answer))), "CANCELLED: tell discarded");
+        let mut run = planning();
+        assert_eq!(run.on(planned(samples::plan(), rows)), "CANCELLED: tell discarded, ask RemoveIntent");
         assert!(status(&run).contains("table orders was altered"), "{}", status(&run));
-        assert!(run.job.is_over());
+        assert!(run.as_backup().rows.values().next().is_none());
     }
 }

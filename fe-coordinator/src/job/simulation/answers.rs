@@ -9,9 +9,9 @@ use super::repository::Protects;
 use crate::catalog::Decision;
 use crate::job::any::Job;
 use crate::job::backup::share::share;
-use crate::job::backup::{BackupJob, Row};
+use crate::job::backup::{BackupJob, Plan, Row};
 use crate::job::samples;
-use crate::job::{Answer, Ask, Event, Parent};
+use crate::job::{Answer, Ask, Event};
 use crate::repository::remote::{InfoWrite, TombstoneWrite};
 
 impl Life {
@@ -46,7 +46,7 @@ impl Life {
 
     fn note_answer(&mut self, answer: &Result<Answer, Failure>) {
         let what = match answer {
-            Ok(Answer::Parent(Parent::Gone)) => "a parent was gone",
+            Ok(Answer::ParentGone) => "a parent was gone",
             Ok(Answer::PartitionPlanned(Some(_))) => "a partition was taken again",
             Ok(Answer::Info(InfoWrite::TakenByOther)) => "a name was taken",
             Ok(Answer::Info(InfoWrite::OursAlready)) => "our own info was found",
@@ -78,16 +78,19 @@ impl Life {
     fn perform_backup(&mut self, ask: Ask, job: &BackupJob, epoch: Epoch) -> Result<Answer, Failure> {
         let alive = self.agents.iter().filter(|(_, agent)| !agent.away).map(|(id, _)| *id).collect();
         Ok(match ask {
-            Ask::TakeCut => {
-                let (mut plan, rows) = self.catalog.cut(&alive);
-                plan.parent = self.repository.parent().filter(|_| self.dice.one_in(2));
+            Ask::ChooseParent => Answer::Chosen(self.repository.parent().filter(|_| self.dice.one_in(2))),
+            Ask::Plan => {
+                if !self.write_intent(job) {
+                    return Ok(Answer::ParentGone);
+                }
+                let (plan, rows) = self.catalog.cut(&alive);
+                let rows = shared(job, &plan, rows);
                 Answer::Planned(Box::new(plan), rows)
             }
             Ask::TakePartition(partition) => {
                 let rows = self.catalog.partition(partition, &alive);
-                Answer::PartitionPlanned(rows.map(|rows| shared(job, rows.iter())))
+                Answer::PartitionPlanned(rows.map(|rows| shared(job, job.plan.as_ref().unwrap(), rows)))
             }
-            Ask::WriteIntent => self.write_intent(job),
             Ask::RemoveIntent => {
                 self.repository.intent = None;
                 self.seen.insert("an intent was removed");
@@ -112,31 +115,32 @@ impl Life {
         })
     }
 
-    /// As the repository does it: the intent, then a look whether the parent still stands. It may be dropped at any time.
-    fn write_intent(&mut self, job: &BackupJob) -> Answer {
-        let protects = job.parent().is_some();
+    /// As the repository does it: the intent, then a look whether the parent still stands, or is gone. It may be dropped
+    /// at any time.
+    fn write_intent(&mut self, job: &BackupJob) -> bool {
+        let protects = job.head.parent.is_some();
         let dropped = self.fault(3).then(|| self.dice.below(3));
         if dropped == Some(0) {
             self.repository.drop_parent();
         }
         if protects && self.repository.parent().is_none() {
-            return Answer::Parent(Parent::Gone);
+            return false;
         }
         self.repository.intent = Some(Protects { parent: protects });
         if dropped == Some(1) {
             self.repository.drop_parent();
         }
         if !protects {
-            return Answer::Done;
+            return true;
         }
         if self.repository.parent().is_none() {
             self.seen.insert("a parent was dropped just after the intent was written");
-            return Answer::Parent(Parent::Gone);
+            return false;
         }
         if dropped == Some(2) {
             self.repository.drop_parent();
         }
-        Answer::Parent(Parent::Shared(shared(job, job.rows.values()).into_iter().map(Box::new).collect()))
+        true
     }
 
     fn perform_restore(&mut self, ask: Ask, epoch: Epoch) -> Result<Answer, Failure> {
@@ -160,9 +164,9 @@ impl Life {
                 }
                 Answer::Decided(decision)
             }
-            Ask::TakeCut
+            Ask::ChooseParent
+            | Ask::Plan
             | Ask::TakePartition(_)
-            | Ask::WriteIntent
             | Ask::RemoveIntent
             | Ask::WriteMeta
             | Ask::WriteInfo
@@ -182,8 +186,10 @@ impl Life {
 }
 
 /// The rows that share with the parent what they can, if there is one.
-fn shared<'a>(job: &BackupJob, rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Row> {
-    let (Some(_), Some(plan)) = (job.parent(), &job.plan) else { return rows.cloned().collect() };
+fn shared(job: &BackupJob, plan: &Plan, rows: Vec<Row>) -> Vec<Row> {
+    if job.head.parent.is_none() {
+        return rows;
+    }
     let (info, meta) = samples::parent();
-    share(&plan.cut, job.head.cluster, rows, &info, &meta).into_iter().map(|row| *row).collect()
+    share(&plan.cut, job.head.cluster, rows, &info, &meta)
 }

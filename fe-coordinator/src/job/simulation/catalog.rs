@@ -69,7 +69,7 @@ impl Catalog {
             planner.partition("orders", partition, &self.infos(partition)).unwrap();
         }
         let cut = crate::check::samples::cut("shop", vec![self.table.clone()]);
-        (Plan { cut, parent: None }, planner.finish())
+        (Plan { cut }, planner.finish())
     }
 
     pub(super) fn partition(&self, id: PartitionId, alive: &BTreeSet<BackendId>) -> Option<Vec<Row>> {

@@ -150,7 +150,7 @@ impl Life {
         let Some(leader) = self.leader.take() else { return };
         let epoch = leader.epoch;
         // An intent that arrives after its removal is left to the repository's own tools.
-        let on_their_way = leader.asking.into_iter().filter(|(ask, _)| *ask != Ask::WriteIntent);
+        let on_their_way = leader.asking.into_iter().filter(|(ask, _)| *ask != Ask::Plan);
         self.late.extend(on_their_way.map(|(ask, job)| (ask, job, epoch)));
     }
 

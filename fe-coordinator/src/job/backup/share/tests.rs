@@ -7,8 +7,7 @@ use super::*;
 use crate::job::samples;
 
 fn shared_with(parent: &(Info, WholeMeta), rows: Vec<Row>) -> Vec<Row> {
-    let rows = share(&samples::plan().cut, samples::cluster(), rows.iter(), &parent.0, &parent.1);
-    rows.into_iter().map(|row| *row).collect()
+    share(&samples::plan().cut, samples::cluster(), rows, &parent.0, &parent.1)
 }
 
 /// Each tablet: `=` with the manifest it is shared in, or its backend and the manifests in which its files may be.

@@ -91,10 +91,10 @@ fn a_partition_is_taken_again_rather_than_from_a_backend_that_is_away() {
 
 #[test]
 fn a_backend_that_dies_before_its_tasks_are_sent_gets_none() {
-    let mut run = pending();
+    let mut run = planning();
     run.on(dead(1));
-    run.on(planned());
-    assert_eq!(run.on(intent_written()), "SNAPSHOTING: send 5, send 6, send 2, send 4");
+    let planned = planned(samples::plan(), samples::rows());
+    assert_eq!(run.on(planned), "SNAPSHOTING: send 5, send 6, send 2, send 4");
     let mut run = upload_snapshot();
     run.on(dead(1));
     assert_eq!(run.on(Event::Tick), "UPLOADING: send 5, send 6, send 2, send 4");

@@ -95,7 +95,7 @@ fn an_info_is_asked_for_with_growing_patience_until_the_deadline_and_then_given_
 #[test]
 fn the_deadline_ends_a_job_in_every_state() {
     let early = [pending(), snapshoting(), tasks::retaking(), upload_snapshot(), uploading(), save_meta()];
-    for mut run in early.into_iter().chain([writing_intent()]) {
+    for mut run in early.into_iter().chain([planning()]) {
         assert_eq!(run.job.next_tick(), Some(run.as_backup().deadline()), "{}", run.job.state());
         assert!(run.tick_when_due().starts_with("CANCELLED: tell discarded"));
         assert!(status(&run).contains(&format!("{} s", TIMEOUT.as_secs())), "{}", status(&run));
@@ -111,24 +111,29 @@ fn the_deadline_ends_a_job_in_every_state() {
 
 #[test]
 fn an_intent_that_is_being_written_is_removed_after_that() {
-    for answer in [Ok(Answer::Done), Err(transient()), Err(fatal(Kind::Internal))] {
-        let mut run = writing_intent();
+    for answer in [
+        Ok(Answer::ParentGone),
+        Ok(Answer::Planned(Box::new(samples::plan()), samples::rows())),
+        Err(transient()),
+        Err(fatal(Kind::Internal)),
+    ] {
+        let mut run = planning();
         assert_eq!(run.on(cancel()), "CANCELLED: tell discarded");
         assert!(!run.job.is_over());
-        assert_eq!(run.on(Event::Answered(Ask::WriteIntent, answer)), "CANCELLED: ask RemoveIntent");
+        assert_eq!(run.on(Event::Answered(Ask::Plan, answer)), "CANCELLED: ask RemoveIntent");
     }
-    let mut waiting = writing_intent();
-    waiting.on(Event::Answered(Ask::WriteIntent, Err(transient())));
+    let mut waiting = planning();
+    waiting.on(Event::Answered(Ask::Plan, Err(transient())));
     assert_eq!(waiting.on(cancel()), "CANCELLED: tell discarded, ask RemoveIntent");
-    let mut restarted = writing_intent();
+    let mut restarted = planning();
     restarted.on(cancel());
     assert_eq!(restarted.restart(), "ask RemoveIntent");
 }
 
 #[test]
 fn a_cancelled_job_does_not_repeat_the_questions_that_failed() {
-    let mut run = writing_intent();
-    run.on(Event::Answered(Ask::WriteIntent, Err(transient())));
+    let mut run = planning();
+    run.on(Event::Answered(Ask::Plan, Err(transient())));
     run.on(cancel());
     assert_eq!(run.job.next_tick(), None);
 }

@@ -2,19 +2,13 @@
 
 use super::*;
 use crate::catalog::Decision;
-use crate::job::Parent;
 
 /// All events, by the names that the table uses. Answers that fail are `?` if they may be tried again, else `!`.
 fn events(run: &Run) -> Vec<(String, Event)> {
     let asks = [
-        ("cut", Ask::TakeCut, Answer::Planned(Box::new(samples::plan()), samples::rows())),
-        ("intent", Ask::WriteIntent, Answer::Done),
-        ("parent gone", Ask::WriteIntent, Answer::Parent(Parent::Gone)),
-        (
-            "parent shared",
-            Ask::WriteIntent,
-            Answer::Parent(Parent::Shared(samples::rows().into_iter().map(Box::new).collect())),
-        ),
+        ("chosen", Ask::ChooseParent, Answer::Chosen(Some(samples::parent().0.name()))),
+        ("planned", Ask::Plan, Answer::Planned(Box::new(samples::plan()), samples::rows())),
+        ("parent gone", Ask::Plan, Answer::ParentGone),
         ("retaken", Ask::TakePartition(P1), Answer::PartitionPlanned(Some(rows_of(Content::All, Some(P1))))),
         ("dropped", Ask::TakePartition(P1), Answer::PartitionPlanned(None)),
         ("meta", Ask::WriteMeta, Answer::MetaWritten(object(1))),
@@ -67,47 +61,45 @@ fn check(run: &Run, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn pending_before_the_plan() {
+fn pending_before_the_choice() {
     check(
         &pending(),
         &[
             ("cancel", "CANCELLED: tell discarded"),
             ("stranger dies", "PENDING"),
-            ("cut", "PENDING: ask WriteIntent"),
-            ("cut?", "PENDING"),
-            ("cut!", "CANCELLED: tell discarded"),
+            ("chosen", "PENDING: ask Plan"),
+            ("chosen?", "PENDING"),
+            ("chosen!", "CANCELLED: tell discarded"),
         ],
     );
 }
 
 #[test]
-fn pending_with_a_plan() {
+fn pending_without_a_parent() {
     check(
-        &writing_intent(),
+        &planning(),
         &[
             // The intent may be on its way: it is removed when that has ended.
             ("cancel", "CANCELLED: tell discarded"),
             ("stranger dies", "PENDING"),
-            ("intent", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
-            ("intent?", "PENDING"),
-            ("intent!", "CANCELLED: tell discarded, ask RemoveIntent"),
+            ("planned", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
+            ("planned?", "PENDING"),
+            ("planned!", "CANCELLED: tell discarded, ask RemoveIntent"),
         ],
     );
 }
 
 #[test]
-fn pending_with_a_plan_and_a_parent() {
+fn pending_with_a_parent() {
     check(
-        &parent::writing_intent(),
+        &parent::planning(),
         &[
             ("cancel", "CANCELLED: tell discarded"),
             ("stranger dies", "PENDING"),
-            // Nobody answers like that for a job with a parent; with nothing shared it goes on.
-            ("intent", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
-            ("parent gone", "PENDING: ask WriteIntent"),
-            ("parent shared", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
-            ("intent?", "PENDING"),
-            ("intent!", "CANCELLED: tell discarded, ask RemoveIntent"),
+            ("planned", "SNAPSHOTING: send 1, send 2, send 3, send 4"),
+            ("parent gone", "PENDING: ask Plan"),
+            ("planned?", "PENDING"),
+            ("planned!", "CANCELLED: tell discarded, ask RemoveIntent"),
         ],
     );
 }
@@ -240,11 +232,10 @@ fn cancelled_with_an_intent_to_remove() {
             ("removed?", "CANCELLED"),
             ("removed!", "CANCELLED"),
             // It may have been written again: it is removed once more.
-            ("intent", "CANCELLED: ask RemoveIntent"),
-            ("intent?", "CANCELLED: ask RemoveIntent"),
-            ("intent!", "CANCELLED: ask RemoveIntent"),
+            ("planned", "CANCELLED: ask RemoveIntent"),
+            ("planned?", "CANCELLED: ask RemoveIntent"),
+            ("planned!", "CANCELLED: ask RemoveIntent"),
             ("parent gone", "CANCELLED: ask RemoveIntent"),
-            ("parent shared", "CANCELLED: ask RemoveIntent"),
         ],
     );
 }
