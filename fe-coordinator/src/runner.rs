@@ -158,7 +158,9 @@ impl Runner {
         metrics::counter!("tabvault_fe_jobs_total", "kind" => kind_name(&self.job), "state" => self.job.state())
             .increment(1);
         let view = self.job.view(&self.live);
-        self.context.records.archive(&self.job, &view, self.context.kept_jobs).await
+        // Removing its records takes a while, and nobody needs its rows any more.
+        drop(self.job);
+        self.context.records.archive(&view, self.context.kept_jobs).await
     }
 
     /// The next event, or `None` when something was dealt with that is no event for the job.

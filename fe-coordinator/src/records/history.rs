@@ -7,7 +7,6 @@ use tabvault_common::view::JobView;
 
 use super::keys::{self, ended, head, history};
 use super::{PAGE, Records, decode, encode};
-use crate::job::any::Job;
 use crate::store::Transaction;
 use crate::store::large::{delete_large, get_large, stage_large};
 
@@ -18,9 +17,9 @@ impl Records {
         self.store.get(&key).await?.map(|value| decode(&key, &value)).transpose()
     }
 
-    /// Moves a job with which all is over into the history, of which the newest `kept` of its kind stay.
-    pub(crate) async fn archive(&self, job: &Job, view: &JobView, kept: usize) -> Result<(), Failure> {
-        let id = job.id();
+    /// Moves the job of `view`, with which all is over, into the history, of which the newest `kept` of its kind stay.
+    pub(crate) async fn archive(&self, view: &JobView, kept: usize) -> Result<(), Failure> {
+        let id = view.id;
         let record = stage_large(&*self.store, self.epoch, &history(id), &encode(view)?).await?;
         let put = vec![(history(id), record)];
         self.commit(Transaction { put, delete: vec![head(id)], ..Transaction::default() }).await?;

@@ -224,7 +224,7 @@ async fn an_ended_job_moves_into_the_history_of_which_the_newest_stay() {
         step(&records, &mut job, &planned).await;
         let end = ending(&job, BackupState::Finished);
         step(&records, &mut job, &end).await;
-        records.archive(&job, &job.view(&Throughput::default()), 2).await.unwrap();
+        records.archive(&job.view(&Throughput::default()), 2).await.unwrap();
         assert_eq!(records.ended(job.uuid()).await.unwrap(), Some(JobEnd::Published));
         assert_eq!(records.running().await.unwrap(), []);
         let kept: Vec<u64> = records.history().await.unwrap().iter().map(|view| view.id.0).collect();
@@ -235,6 +235,6 @@ async fn an_ended_job_moves_into_the_history_of_which_the_newest_stay() {
     let mut other = create(&records, restore_into("shop")).await;
     let Job::Restore(restore) = &mut other else { panic!("it is a backup") };
     restore.head.state = tabvault_common::view::RestoreState::Finished;
-    records.archive(&other, &other.view(&Throughput::default()), 2).await.unwrap();
+    records.archive(&other.view(&Throughput::default()), 2).await.unwrap();
     assert_eq!(records.history().await.unwrap().len(), 3, "each kind has its own history");
 }

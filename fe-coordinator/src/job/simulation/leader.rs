@@ -186,7 +186,7 @@ impl Leader {
     }
 
     pub(super) fn archive(&mut self) -> Result<(), Failure> {
-        block_on(self.records.archive(&self.job, &self.job.view(&Throughput::default()), 10))
+        block_on(self.records.archive(&self.job.view(&Throughput::default()), 10))
     }
 
     /// What is stored is what is in memory, apart from what a start forgets anyway.

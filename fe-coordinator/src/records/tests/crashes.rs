@@ -139,18 +139,18 @@ async fn archiving_goes_on_after_a_crash_at_any_commit() {
     let (store, records, job) = ended().await;
     let view = job.view(&Throughput::default());
     let before = store.commits();
-    records.archive(&job, &view, 10).await.unwrap();
+    records.archive(&view, 10).await.unwrap();
     let commits = store.commits() - before;
     assert!(commits >= 4);
     for fault in cuts(commits) {
         let (store, records, job) = ended().await;
         store.set(Some(fault));
-        records.archive(&job, &view, 10).await.unwrap_err();
+        records.archive(&view, 10).await.unwrap_err();
         let records = lead(&store).await;
         let running = records.running().await.unwrap();
         if let Some(found) = running.first() {
             assert_eq!(*found, job, "{fault:?}: whole, or gone");
-            records.archive(found, &found.view(&Throughput::default()), 10).await.unwrap();
+            records.archive(&found.view(&Throughput::default()), 10).await.unwrap();
         }
         assert_eq!(records.history().await.unwrap(), std::slice::from_ref(&view), "{fault:?}");
         let left: Vec<String> = store.keys().await.into_iter().filter(|key| key.starts_with("job/")).collect();
@@ -169,12 +169,12 @@ async fn pruning_goes_on_after_a_crash() {
         step(&records, &mut job, &end).await;
         store.set(Some(Fault { after: 3, happens: false }));
         // It may or may not come so far.
-        let _ = records.archive(&job, &job.view(&Throughput::default()), 1).await;
+        let _ = records.archive(&job.view(&Throughput::default()), 1).await;
         store.set(None);
     }
     let mut job = create(&records, backup_of("shop", "nightly")).await;
     let end = ending(&job, BackupState::Cancelled);
     step(&records, &mut job, &end).await;
-    records.archive(&job, &job.view(&Throughput::default()), 1).await.unwrap();
+    records.archive(&job.view(&Throughput::default()), 1).await.unwrap();
     assert_eq!(records.history().await.unwrap().len(), 1);
 }
