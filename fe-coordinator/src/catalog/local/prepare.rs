@@ -22,7 +22,7 @@ mod tests;
 
 /// Tablets that one step makes, and those of the partition that it ends with: what is kept until a change is committed,
 /// and how long others wait for it, does not grow with the restore.
-const TABLETS_PER_STEP: u64 = 4096;
+const TABLETS_PER_STEP: u64 = 2048;
 
 /// The next partition to prepare: positions in [`PrepareRequest::tables`] and [`PrepareTable::partitions`].
 pub(super) type Place = (u32, u32);
