@@ -67,7 +67,7 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_replicas_stand_in_for_an_agent_that_is_gone_before_its_snapshots_stand() {
     let mut bench = Bench::new(3, 2).await;
-    let hold = bench.crash.hold("storage put __intents/", Side::Before);
+    let hold = bench.crash.hold("/head=SNAPSHOTING", Side::Before);
     let id = bench.begin_backup().await;
     hold.reached().await;
     bench.cluster.stop_be(0).await;
@@ -159,7 +159,7 @@ async fn loads_during_a_backup_do_not_change_it() {
     tree::make_small(&third, 3);
 
     // One after the cut and before any snapshot, one before the first upload.
-    let planned = bench.crash.hold("storage put __intents/", Side::Before);
+    let planned = bench.crash.hold("/head=SNAPSHOTING", Side::Before);
     let gate = bench.be_faults.block(Op::Put, "__data/");
     let id = bench.begin_backup().await;
     planned.reached().await;

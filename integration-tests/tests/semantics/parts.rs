@@ -98,7 +98,7 @@ async fn a_table_comes_back_under_another_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loads_after_the_snapshot_are_not_in_the_backup() {
     let mut shop = shop().await;
-    let before = shop.crash.hold("storage put __intents/", tabvault_integration_tests::crash::Side::Before);
+    let before = shop.crash.hold("/head=SNAPSHOTING", tabvault_integration_tests::crash::Side::Before);
     let backup = "BACKUP SNAPSHOT shop.base TO repo";
     let (id, _) = shop.begin(backup).await;
     before.reached().await;

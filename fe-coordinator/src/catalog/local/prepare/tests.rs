@@ -15,7 +15,7 @@ use crate::store::SharedDb;
 const EPOCH: Epoch = Epoch(1);
 
 /// Of each partition: more than half of what a step makes, with the rollup's.
-const BUCKETS: u32 = 1200;
+const BUCKETS: u32 = 600;
 
 fn room(number: u64) -> BackendRoom {
     BackendRoom { backend: BackendId(number), host: format!("host{number}"), available_bytes: 1 << 40 }
