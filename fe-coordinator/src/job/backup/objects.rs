@@ -66,7 +66,7 @@ impl BackupJob {
         Some((table, table.partitions.get(*place)?))
     }
 
-    /// The intent, as this leadership writes it, with the info of [`Head::parent`].
+    /// The intent, as this leadership writes it, with the info of the head's `parent`.
     #[must_use]
     pub fn intent(&self, epoch: Epoch, now: Time, parent: Option<Info>) -> Intent {
         Intent {
