@@ -215,5 +215,7 @@ fn tables_that_change_while_they_are_planned_end_the_job_with_their_name() {
         assert_eq!(run.on(planned(samples::plan(), rows)), "CANCELLED: tell discarded, ask RemoveIntent");
         assert!(status(&run).contains("table orders was altered"), "{}", status(&run));
         assert!(run.as_backup().rows.values().next().is_none());
+        run.on(Event::Answered(Ask::RemoveIntent, Ok(Answer::Done)));
+        assert!(run.job.is_over());
     }
 }

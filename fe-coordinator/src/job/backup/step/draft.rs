@@ -59,10 +59,9 @@ impl<'a> Draft<'a> {
         self.job.rows.count_in(place) - before + now
     }
 
-    pub(super) fn put(&mut self, row: impl Into<Box<Row>>) {
-        let row = row.into();
+    pub(super) fn put(&mut self, row: Row) {
         self.gone.remove(&row.task);
-        self.rows.insert(row.task, row);
+        self.rows.insert(row.task, Box::new(row));
     }
 
     pub(super) fn remove(&mut self, task: TaskId) {
