@@ -28,6 +28,7 @@ mod sled;
 pub use self::sled::SledStore;
 pub use check::{MAX_KEY, check};
 pub use memory::MemoryStore;
+pub(crate) use shared_db::Part;
 pub use shared_db::SharedDb;
 
 /// Errors of a store: `Kind::Stale` when another coordinator leads, else errors of the disk or the network.

@@ -28,7 +28,7 @@ use tabvault_common::view::{PartitionView, TableView, TabletView};
 use self::load::Loads;
 use self::records::Records;
 use super::{Catalog, Cut, CutPartition, Decision, PrepareRequest, PreparedTablet, Result, Retired, TabletInfo};
-use crate::store::SharedDb;
+use crate::store::{Part, SharedDb};
 
 mod block;
 mod ddl;
@@ -57,9 +57,9 @@ pub use target::MadeTarget;
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct LocalCatalog {
-    /// Before `db`: trees must be gone when the directory is let go.
+    /// Before `part`: trees must be gone when the directory is let go.
     tree: sled::Tree,
-    db: SharedDb,
+    part: Part,
     clock: Arc<dyn Clock>,
     memory: Arc<Mutex<Memory>>,
 }
@@ -79,10 +79,11 @@ impl LocalCatalog {
     /// # Errors
     /// `Corrupt` if a record cannot be read; errors of the disk.
     pub fn open(db: &SharedDb, clock: Arc<dyn Clock>) -> Result<Self> {
-        let tree = db.tree("catalog")?;
+        let part = db.part("catalog");
+        let tree = part.tree("catalog")?;
         let placed = sets::count_placed(&Records::new(tree.clone(), BTreeMap::new()))?;
         let memory = Arc::new(Mutex::new(Memory { loads: Loads::default(), placed }));
-        Ok(Self { tree, db: db.clone(), clock, memory })
+        Ok(Self { tree, part, clock, memory })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -95,7 +96,7 @@ impl LocalCatalog {
 
     async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Records) -> Result<T> + Send + 'static) -> Result<T> {
         let tree = self.tree.clone();
-        self.db.read(move || look(&Records::new(tree, BTreeMap::new()))).await
+        self.part.read(move || look(&Records::new(tree, BTreeMap::new()))).await
     }
 
     async fn change<T: Send + 'static>(
@@ -103,7 +104,7 @@ impl LocalCatalog {
         change: impl FnOnce(&mut Records) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tree, memory) = (self.tree.clone(), Arc::clone(&self.memory));
-        self.db
+        self.part
             .write(move || {
                 let placed = locked(&memory).placed.clone();
                 let mut records = Records::new(tree, placed);

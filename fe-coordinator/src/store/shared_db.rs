@@ -1,13 +1,15 @@
 //! One sled database per directory, shared by the job store and the built-in catalog.
 //!
 //! # Overview
-//! Each user has a tree of its own. A change runs alone (`SharedDb::write`) and ends in one atomic batch; a look
-//! (`SharedDb::read`) sees no half of a change. Both run on blocking threads, few at a time: sled keeps what it has
-//! replaced, and the allocator what was freed, for each thread that ever used it.
+//! Each user has a part ([`Part`]) with trees of its own, and waits for nobody else's: who asks what a user may do does
+//! not wait for the tables that a restore makes. In a part a change runs alone (`Part::write`) and ends in one atomic
+//! batch; a look (`Part::read`) sees no half of a change. Both run on blocking threads, few at a time: sled keeps what it
+//! has replaced, and the allocator what was freed, for each thread that ever used it.
 //!
 //! # Consistency
-//! Whatever a change or a look answers with is durable by then, also what another change had just written: nobody
-//! acts on something that a power cut could take back. Changes that end at about the same time share one flush.
+//! Whatever a change or a look answers with is durable by then, also what another change of its part had just written:
+//! nobody acts on something that a power cut could take back. Changes that end at about the same time share one flush,
+//! whosever they are.
 //!
 //! # Crash consistency
 //! sled's own `flush` ends in `sync_file_range(2)`, which does not empty the disk's cache; so the `db` file is synced
@@ -18,11 +20,12 @@
 //! # Cancellation
 //! Dropping the future of a change does not stop it: it may be done or not, as after a crash.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tabvault_common::durable::{self, DirLock};
@@ -30,6 +33,11 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tokio::sync::{Notify, Semaphore};
 
 use super::Result;
+
+mod part;
+
+pub(crate) use part::Part;
+use part::Turns;
 
 /// Largest record in bytes. A leaf of sled's tree has up to about 20 records and must stay below a quarter of
 /// [`SEGMENT`].
@@ -61,8 +69,7 @@ struct Inner {
     /// Open before the first write, so that every error of writing back is reported to it.
     file: File,
     dir: PathBuf,
-    /// Held for writing by a change, for reading by a look.
-    gate: RwLock<()>,
+    parts: Mutex<BTreeMap<&'static str, Arc<Turns>>>,
     threads: Semaphore,
     progress: Mutex<Progress>,
     flushed: Arc<Notify>,
@@ -70,7 +77,7 @@ struct Inner {
     _lock: DirLock,
 }
 
-/// Changes are counted from 1.
+/// Changes are counted from 1, those of all parts together.
 #[derive(Debug, Default)]
 struct Progress {
     changed: u64,
@@ -115,7 +122,7 @@ impl SharedDb {
                 db,
                 file,
                 dir: dir.to_owned(),
-                gate: RwLock::default(),
+                parts: Mutex::default(),
                 threads: Semaphore::new(THREADS),
                 progress: Mutex::default(),
                 flushed: Arc::default(),
@@ -138,83 +145,10 @@ impl SharedDb {
         &self.inner.dir
     }
 
-    /// Opens a tree, made if it is new. Blocks.
-    pub(crate) fn tree(&self, name: &str) -> Result<sled::Tree> {
-        let tree = self.inner.db.open_tree(name);
-        tree.map_err(|error| failure(format_args!("open {name} in {}", self.inner.dir.display()), error))
-    }
-
-    /// Runs `change` alone and answers with its answer when all that it did or saw is durable. What it changes must
-    /// be one batch.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        change: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let inner = Arc::clone(&self.inner);
-        let (answer, number) = self
-            .blocking(move || {
-                inner.refuse_after_failure()?;
-                let _alone = inner.gate.write().unwrap_or_else(PoisonError::into_inner);
-                let answer = change();
-                let mut progress = inner.progress();
-                if answer.is_ok() {
-                    progress.changed += 1;
-                }
-                Ok((answer, progress.changed))
-            })
-            .await?;
-        self.wait_durable(number).await?;
-        answer
-    }
-
-    /// Runs `look` while nothing changes and answers with its answer when all that it saw is durable.
-    pub(crate) async fn read<T: Send + 'static>(&self, look: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let inner = Arc::clone(&self.inner);
-        let (answer, number) = self
-            .blocking(move || {
-                let _shared = inner.gate.read().unwrap_or_else(PoisonError::into_inner);
-                Ok((look(), inner.progress().changed))
-            })
-            .await?;
-        self.wait_durable(number).await?;
-        answer
-    }
-
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        // It is never closed.
-        let _thread = self.inner.threads.acquire().await;
-        blocking(move || {
-            let answer = work();
-            let_go_of_garbage(0);
-            answer
-        })
-        .await
-    }
-
-    /// Returns when the changes up to `number` are durable: flushed for this caller or for another.
-    async fn wait_durable(&self, number: u64) -> Result<()> {
-        loop {
-            let flushed = self.inner.flushed.notified();
-            tokio::pin!(flushed);
-            // From here on no flush that ends goes unheard.
-            flushed.as_mut().enable();
-            if self.inner.is_durable(number)? {
-                return Ok(());
-            }
-            if self.inner.begin_flush() {
-                let inner = Arc::clone(&self.inner);
-                // It goes on when nobody waits for it any more.
-                tokio::task::spawn_blocking(move || {
-                    let flushed = Arc::clone(&inner.flushed);
-                    inner.flush_what_changed();
-                    let_go_of_garbage(0);
-                    // Let go first: who has heard of it may close the database.
-                    drop(inner);
-                    flushed.notify_waiters();
-                });
-            }
-            flushed.await;
-        }
+    /// The part called `name`: the same for all who ask for it.
+    pub(crate) fn part(&self, name: &'static str) -> Part {
+        let mut parts = self.inner.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        Part::new(Arc::clone(&self.inner), Arc::clone(parts.entry(name).or_default()))
     }
 }
 
@@ -310,60 +244,11 @@ pub(crate) fn let_go_of_garbage(records: usize) {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => Err(Failure {
-            kind: Kind::Internal,
-            retry: Retry::OutcomeUnknown,
-            message: format!("use the database: {error}"),
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[tokio::test]
-    async fn changes_that_come_while_one_is_flushed_share_the_next_flush() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = SharedDb::open(dir.path()).unwrap();
-        let tree = db.tree("t").unwrap();
-        // As if a flush were running.
-        db.inner.progress().flushing = true;
-        let writes: Vec<_> = (0..16_u8)
-            .map(|number| {
-                let (db, tree) = (db.clone(), tree.clone());
-                tokio::spawn(async move { db.write(move || Ok(tree.insert([number], &[1]).is_ok())).await })
-            })
-            .collect();
-        while db.inner.progress().changed < 16 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(db.inner.progress().durable, 0, "nobody is answered before the flush");
-        db.inner.progress().flushing = false;
-        db.inner.flushed.notify_waiters();
-        for write in writes {
-            assert!(write.await.unwrap().unwrap());
-        }
-        let progress = db.inner.progress();
-        assert_eq!((progress.durable, progress.flushes), (16, 1));
-    }
-
-    #[tokio::test]
-    async fn after_a_failed_flush_nothing_is_written_or_answered() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = SharedDb::open(dir.path()).unwrap();
-        db.inner.progress().failed = Some(Failure::fatal(Kind::Internal, "flush: the disk is gone"));
-        let tree = db.tree("t").unwrap();
-        let write = tree.clone();
-        assert!(db.write(move || Ok(write.insert(b"k", b"v").is_ok())).await.is_err());
-        assert!(tree.get(b"k").unwrap().is_none());
-        assert!(db.read(|| Ok(())).await.is_err());
-    }
 
     #[test]
     fn a_database_in_another_layout_is_refused_with_the_way_over() {
@@ -372,18 +257,5 @@ mod tests {
         let refused = SharedDb::open(dir.path()).unwrap_err();
         assert_eq!(refused.kind, Kind::Unsupported);
         assert!(refused.message.contains("restore them into a new cluster"), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn a_look_is_answered_when_what_it_saw_is_durable() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = SharedDb::open(dir.path()).unwrap();
-        let before = db.inner.progress().flushes;
-        // A change that was made and is not flushed yet.
-        db.inner.progress().changed += 1;
-        db.read(|| Ok(())).await.unwrap();
-        assert_eq!(db.inner.progress().flushes, before + 1);
-        db.read(|| Ok(())).await.unwrap();
-        assert_eq!(db.inner.progress().flushes, before + 1, "a look alone costs no flush");
     }
 }

@@ -6,7 +6,7 @@ use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::Epoch;
 
 use super::check::{check, stale};
-use super::shared_db::{SharedDb, failure};
+use super::shared_db::{Part, SharedDb, failure};
 use super::{Committed, JobStore, Result, Transaction};
 
 const EPOCH: &str = "epoch";
@@ -14,10 +14,10 @@ const EPOCH: &str = "epoch";
 /// Records in a sled database. See [`super::shared_db`] for what survives what.
 #[derive(Debug, Clone)]
 pub struct SledStore {
-    /// Before `db`: trees must be gone when the directory is let go.
+    /// Before `part`: trees must be gone when the directory is let go.
     records: ::sled::Tree,
     leadership: ::sled::Tree,
-    db: SharedDb,
+    part: Part,
 }
 
 impl SledStore {
@@ -26,7 +26,8 @@ impl SledStore {
     /// # Errors
     /// Errors of the disk.
     pub fn open(db: &SharedDb) -> Result<Self> {
-        Ok(Self { records: db.tree("jobs")?, leadership: db.tree("leadership")?, db: db.clone() })
+        let part = db.part("jobs");
+        Ok(Self { records: part.tree("jobs")?, leadership: part.tree("leadership")?, part })
     }
 }
 
@@ -46,7 +47,7 @@ fn name(key: &[u8]) -> Result<String> {
 impl JobStore for SledStore {
     async fn lead(&self) -> Result<Epoch> {
         let leadership = self.leadership.clone();
-        self.db
+        self.part
             .write(move || {
                 let next = epoch(&leadership)? + 1;
                 let taken = leadership.insert(EPOCH, &next.to_be_bytes());
@@ -58,7 +59,7 @@ impl JobStore for SledStore {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let (records, key) = (self.records.clone(), key.to_owned());
-        self.db
+        self.part
             .read(move || {
                 let value = records.get(&key).map_err(|error| failure(format_args!("read record {key}"), error))?;
                 Ok(value.map(|value| Bytes::copy_from_slice(&value)))
@@ -69,7 +70,7 @@ impl JobStore for SledStore {
     async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
         let (records, prefix) = (self.records.clone(), prefix.to_owned());
         let after = after.map(str::to_owned);
-        self.db
+        self.part
             .read(move || {
                 // The first key after `k` is `k` with a zero byte behind it.
                 let from = match after {
@@ -93,7 +94,7 @@ impl JobStore for SledStore {
     async fn commit(&self, epoch_given: Epoch, transaction: Transaction) -> Result<Committed> {
         check(&transaction)?;
         let (records, leadership) = (self.records.clone(), self.leadership.clone());
-        self.db
+        self.part
             .write(move || {
                 let newest = epoch(&leadership)?;
                 if epoch_given.0 != newest {
