@@ -1,7 +1,7 @@
 //! One sled database per directory, shared by the job store and the built-in catalog.
 //!
 //! # Overview
-//! Each user has a part ([`Part`]) with trees of its own, and waits for nobody else's: who asks what a user may do does
+//! Each user has a part (`Part`) with trees of its own, and waits for nobody else's: who asks what a user may do does
 //! not wait for the tables that a restore makes. In a part a change runs alone (`Part::write`) and ends in one atomic
 //! batch; a look (`Part::read`) sees no half of a change. Both run on blocking threads, few at a time: sled keeps what it
 //! has replaced, and the allocator what was freed, for each thread that ever used it.
