@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::identity::Standing;
 use self::queue::Queue;
+use crate::inbox::tell;
 use crate::store::JobStore;
 
 mod identity;
@@ -225,11 +226,8 @@ impl Agents {
     async fn restarted(&self, backend: BackendId) {
         let sources: Vec<_> = self.state().sources.values().cloned().collect();
         for source in sources {
-            let (stored, heard) = oneshot::channel();
-            if source.send(TaskEvent::Restarted(backend, stored)).await.is_ok() {
-                // An error means that the job ended meanwhile.
-                let _ = heard.await;
-            }
+            // `None` means that the job ended meanwhile.
+            let _ = tell(&source, |stored| TaskEvent::Restarted(backend, stored)).await;
         }
     }
 
@@ -268,11 +266,10 @@ impl Agents {
             }
             state.sources.get(&key.job).cloned()
         };
-        if let Some(source) = source {
-            let (stored, heard) = oneshot::channel();
-            if source.send(TaskEvent::Reported(report, stored)).await.is_ok() && heard.await.is_err() {
-                tracing::debug!(%key, "the job ended before it took the report");
-            }
+        if let Some(source) = source
+            && tell(&source, |stored| TaskEvent::Reported(report, stored)).await.is_none()
+        {
+            tracing::debug!(%key, "the job ended before it took the report");
         }
         {
             let mut state = self.state();

@@ -12,6 +12,7 @@ pub mod check;
 mod chores;
 pub mod coordinator;
 pub mod grpc;
+mod inbox;
 pub mod job;
 mod loads;
 mod records;

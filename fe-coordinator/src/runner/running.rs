@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
 use crate::asks::Asks;
+use crate::inbox::tell;
 use crate::records::Records;
 use crate::repository::registry::Repositories;
 
@@ -64,7 +65,6 @@ impl Running {
 
     /// Asks the job to end; answers when the wish is stored, or with `false` when the job's runner stopped before.
     pub(crate) async fn cancel(&self, by: &str) -> bool {
-        let (stored, heard) = oneshot::channel();
-        self.cancel.send((by.to_owned(), stored)).await.is_ok() && heard.await.is_ok()
+        tell(&self.cancel, |stored| (by.to_owned(), stored)).await.is_some()
     }
 }
