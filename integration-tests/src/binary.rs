@@ -19,11 +19,16 @@ fn find() -> PathBuf {
         return PathBuf::from(program);
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "tabvault", "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("run cargo");
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "tabvault", "--message-format", "json"]);
+    // What cargo tells a test of its own package: a build script that looks at it would be run again, and all that stands
+    // on it be built again, here and then in the next run of the tests.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            build.env_remove(name);
+        }
+    }
+    let build = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("run cargo");
     let said = String::from_utf8_lossy(&build.stdout);
     let built = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
