@@ -29,8 +29,10 @@ use crate::records::{Records, Request};
 use crate::repository::InfoWrite;
 use crate::repository::registry::Repositories;
 
+mod found;
 mod parent;
 
+pub(crate) use found::Found;
 pub(crate) use parent::Published;
 
 /// The repository and the catalog, for jobs.
@@ -52,6 +54,8 @@ pub(crate) struct Asks {
     pub(crate) max_tablets: u64,
     /// What was published lately.
     pub(crate) published: Published,
+    /// What the last backup found out before it began.
+    pub(crate) found: Found,
 }
 
 impl Asks {
@@ -154,19 +158,6 @@ impl Asks {
     /// The selected part of a database, as it is now.
     pub(crate) async fn cut(&self, request: &BackupRequest) -> Result<Cut, Failure> {
         select(&self.catalog.cut(&request.database).await?, &request.selection)
-    }
-
-    async fn choose(&self, job: &BackupJob) -> Result<Answer, Failure> {
-        let repository = self.repositories.open(&job.head.repository).await?;
-        let (exists, parent) = tokio::try_join!(
-            repository.label_exists(&job.head.label),
-            self.choose_parent(&repository, &job.head.database, &job.head.properties),
-        )?;
-        if exists {
-            let why = format!("Snapshot with name '{}' already exist in repository", job.head.label);
-            return Err(Failure::fatal(Kind::AlreadyExists, why));
-        }
-        Ok(Answer::Chosen(parent.map(|info| info.name())))
     }
 
     async fn plan(&self, job: &BackupJob) -> Result<Answer, Failure> {

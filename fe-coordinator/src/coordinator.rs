@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
-use crate::asks::{Asks, Published};
+use crate::asks::{Asks, Found, Published};
 use crate::auth::Authorizer;
 use crate::auth::users::Users;
 use crate::brokers::Brokers;
@@ -143,6 +143,7 @@ impl Coordinator {
             epoch,
             max_tablets: config.max_tablets_per_job,
             published: Published::default(),
+            found: Found::default(),
         });
         let context = Arc::new(Context {
             records: records.clone(),

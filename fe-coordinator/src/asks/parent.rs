@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tabvault_common::failure::Failure;
 use tabvault_common::ids::ClusterId;
-use tabvault_common::repo::info::{BackupType, Content, Info, SnapshotName};
+use tabvault_common::repo::info::{Info, SnapshotName};
 use tabvault_common::repo::meta::WholeMeta;
 
 use super::Asks;
@@ -61,29 +61,45 @@ impl Asks {
         database: &str,
         properties: &BackupProperties,
     ) -> Result<Option<Info>, Failure> {
-        match (properties.backup_type, properties.content) {
-            (BackupType::Incremental, Content::All) => {}
-            (BackupType::Full, _) | (_, Content::MetadataOnly) => return Ok(None),
-        }
-        if let Some(name) = self.published.newest(repository.name(), database)
-            && let Some(info) = repository.standing_info(&name).await?
-            && repository.may_be_parent(&info, database)
-        {
-            return Ok(Some(info));
+        let remembered = self.remembered_parent(repository, database, properties).await?;
+        if remembered.is_some() || !properties.shares() {
+            return Ok(remembered);
         }
         repository.newest_of(database).await
+    }
+
+    /// As [`Self::choose_parent`], if this leader published it and it still stands.
+    pub(super) async fn remembered_parent(
+        &self,
+        repository: &Repository,
+        database: &str,
+        properties: &BackupProperties,
+    ) -> Result<Option<Info>, Failure> {
+        let name = self.published.newest(repository.name(), database).filter(|_| properties.shares());
+        let Some(name) = name else { return Ok(None) };
+        let info = repository.standing_info(&name).await?;
+        Ok(info.filter(|info| repository.may_be_parent(info, database)))
     }
 
     /// Writes the intent, which names the stored choice of a parent: what may be shared now that it stands, or `None` if
     /// the parent is gone.
     pub(super) async fn write_intent(&self, job: &BackupJob) -> Result<Option<Shared>, Failure> {
         let repository = self.repositories.open(&job.head.repository).await?;
+        let found = self.found.take(job.head.uuid);
         let Some(parent) = &job.head.parent else {
-            repository.write_intent(&job.intent(self.epoch, self.clock.now(), None)).await?;
+            let intent = job.intent(self.epoch, self.clock.now(), None);
+            match found {
+                Some(_) => repository.put_intent(&intent).await?,
+                None => repository.write_intent(&intent).await?,
+            }
             return Ok(Some(Shared(None)));
         };
         let intent = |info| job.intent(self.epoch, self.clock.now(), Some(info));
-        let why = match repository.protect(parent, intent).await? {
+        let protection = match found.flatten().filter(|info| info.name() == *parent) {
+            Some(info) => repository.protect_found(info, intent).await?,
+            None => repository.protect(parent, intent).await?,
+        };
+        let why = match protection {
             Protection::Stands(found) => return Ok(Some(Shared(Some(found)))),
             Protection::Dropped => "the parent was dropped",
             Protection::Damaged => "the parent's meta is damaged",

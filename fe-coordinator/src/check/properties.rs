@@ -70,6 +70,15 @@ impl BackupProperties {
         given.none_left("backup")?;
         Ok(properties)
     }
+
+    /// Whether such a backup shares objects with an earlier one.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        match (self.backup_type, self.content) {
+            (BackupType::Incremental, Content::All) => true,
+            (BackupType::Full, _) | (_, Content::MetadataOnly) => false,
+        }
+    }
 }
 
 /// How a restore is made.

@@ -45,8 +45,10 @@ const SINGLE_PUT: u64 = 32 << 20;
 const PART: u64 = 16 << 20;
 /// Most parts that an object is cut into.
 const MAX_PARTS: u64 = 9000;
-/// Requests of a backup beside its data: the listing of the label, intent, meta and info.
-const BACKUP_REQUESTS: u64 = 4;
+/// Requests of a backup beside its data: the look at the repository, the listing of the label, intent, meta and info.
+const BACKUP_REQUESTS: u64 = 5;
+/// What an incremental one asks beside that: its parent's info before the intent stands and after, and its meta.
+const PARENT_REQUESTS: u64 = 3;
 /// Requests of a restore beside its data: the listing of the label, info and meta.
 const RESTORE_REQUESTS: u64 = 3;
 
@@ -82,7 +84,7 @@ pub struct Work {
     pub packs: u64,
     /// Files that are objects of their own.
     pub objects: u64,
-    /// Requests to the repository, at most.
+    /// Requests to the repository, at most; a search for a parent that is not remembered aside.
     pub requests: u64,
 }
 
@@ -213,7 +215,8 @@ impl Coordinator {
 /// What agents would upload for these tasks.
 fn uploads(rows: &[Row], properties: &BackupProperties) -> Work {
     let pack_target = layout::PACK_TARGET.min(properties.max_file_size);
-    let mut work = Work { requests: BACKUP_REQUESTS, ..Work::default() };
+    let of_parent = if properties.shares() { PARENT_REQUESTS } else { 0 };
+    let mut work = Work { requests: BACKUP_REQUESTS + of_parent, ..Work::default() };
     // Definitions alone are in no manifest, and what is shared is there already.
     for row in rows.iter().filter(|row| !row.is_done()) {
         let (mut packed, mut packed_bytes) = (0, 0);

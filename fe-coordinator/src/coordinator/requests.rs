@@ -25,11 +25,8 @@ impl Coordinator {
         repository.writable()?;
         self.check_slot(&request.database).await?;
         self.inner.asks.cut(&request).await?;
-        if repository.label_exists(&label).await? {
-            let why = format!("Snapshot with name '{label}' already exist in repository");
-            return Err(Failure::fatal(Kind::AlreadyExists, why));
-        }
         let (uuid, cluster, now) = (JobUuid::random(), self.inner.cluster, self.inner.clock.now());
+        self.inner.asks.look(uuid, &repository, &label, &request.database, &properties).await?;
         let asked = Request::Backup(request.clone());
         let head = move |id| new_job::backup(id, uuid, cluster, &request, label.clone(), properties.clone(), now);
         let build = move |id| Job::Backup(Box::new(BackupJob::new(head(id))));

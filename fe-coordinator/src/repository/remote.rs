@@ -146,12 +146,13 @@ impl Repository {
     /// # Errors
     /// As of [`Self::writable`] and [`Self::check`]; else what the storage says.
     pub async fn write_intent(&self, intent: &Intent) -> Result<()> {
-        self.writable()?;
         self.check().await?;
         self.put_intent(intent).await
     }
 
-    async fn put_intent(&self, intent: &Intent) -> Result<()> {
+    /// As [`Self::write_intent`], for who has just made sure with [`Self::check`].
+    pub(crate) async fn put_intent(&self, intent: &Intent) -> Result<()> {
+        self.writable()?;
         let path = layout::intent(intent.job);
         let bytes = intent.encode()?;
         self.refuse_size(&path, bytes.len(), layout::MAX_INTENT_SIZE)?;

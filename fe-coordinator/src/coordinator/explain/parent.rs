@@ -1,7 +1,5 @@
 //! What an incremental backup would share.
 
-use tabvault_common::repo::info::{BackupType, Content};
-
 use super::{Coordinator, Explanation};
 use crate::catalog::Cut;
 use crate::check::properties::BackupProperties;
@@ -19,7 +17,7 @@ impl Coordinator {
         rows: Vec<Row>,
         explained: &mut Explanation,
     ) -> Vec<Row> {
-        if (properties.backup_type, properties.content) != (BackupType::Incremental, Content::All) {
+        if !properties.shares() {
             return rows;
         }
         let chosen = self.inner.asks.choose_parent(repository, &cut.database, properties).await;

@@ -1,5 +1,6 @@
 use tabvault_common::clock::Time;
 use tabvault_common::ids::{BackendId, Lineage, PartitionId, SchemaHash, TabletId, TaskId, Version};
+use tabvault_common::repo::info::BackupType;
 
 use super::*;
 use crate::job::backup::RowTablet;
@@ -50,14 +51,20 @@ fn small_files_travel_together_and_large_ones_alone() {
     let work = uploads(&[row(&[(1000, 100 * MIB), (1000, 28 * MIB)]), row(&[(10, 400 * MIB), (0, 0)])], &properties);
     assert_eq!((work.files, work.bytes), (2010, 528 * MIB));
     assert_eq!((work.packed_files, work.packs, work.objects), (2000, 4, 10));
-    // The four beside, a manifest for each task, four packs, and ten objects of 40 MiB in three parts each.
-    assert_eq!(work.requests, 4 + 2 + 4 + 10 * (2 + 3));
+    // The five beside, a manifest for each task, four packs, and ten objects of 40 MiB in three parts each.
+    assert_eq!(work.requests, 5 + 2 + 4 + 10 * (2 + 3));
 }
 
 #[test]
 fn definitions_alone_cost_what_every_backup_costs() {
     let described = Row { stage: Stage::Described, ..row(&[(0, 0)]) };
     assert_eq!(uploads(&[described], &BackupProperties::default()).requests, BACKUP_REQUESTS);
+}
+
+#[test]
+fn an_incremental_backup_also_asks_for_its_parent() {
+    let properties = BackupProperties { backup_type: BackupType::Incremental, ..BackupProperties::default() };
+    assert_eq!(uploads(&[], &properties).requests, BACKUP_REQUESTS + PARENT_REQUESTS);
 }
 
 #[test]

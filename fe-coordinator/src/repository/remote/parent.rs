@@ -69,12 +69,23 @@ impl Repository {
         parent: &SnapshotName,
         intent: impl FnOnce(Info) -> Intent + Send,
     ) -> Result<Protection> {
-        self.writable()?;
         let ((), info) = tokio::try_join!(self.check(), self.standing_info(parent))?;
-        let Some(info) = info else { return Ok(Protection::Dropped) };
+        match info {
+            Some(info) => self.protect_found(info, intent).await,
+            None => Ok(Protection::Dropped),
+        }
+    }
+
+    /// As [`Self::protect`], for who has just read the parent's info and made sure with [`Self::check`].
+    pub(crate) async fn protect_found(
+        &self,
+        info: Info,
+        intent: impl FnOnce(Info) -> Intent + Send,
+    ) -> Result<Protection> {
         self.put_intent(&intent(info.clone())).await?;
         // A meta never changes: if the parent still stands, this is the one that is protected.
-        let (again, meta) = tokio::join!(self.standing_info(parent), self.parent_meta(&info));
+        let name = info.name();
+        let (again, meta) = tokio::join!(self.standing_info(&name), self.parent_meta(&info));
         if again?.as_ref() != Some(&info) {
             return Ok(Protection::Dropped);
         }

@@ -39,7 +39,7 @@ async fn a_backup_is_explained_without_being_begun() {
         ("Packs", "1"),
         ("Objects", "0"),
         // A manifest for each of four partitions, one pack, and four beside.
-        ("Requests", "9"),
+        ("Requests", "10"),
         ("Backends", "10001"),
     ] {
         assert_eq!(value(&rows, item), Some(expected), "{item}: {rows:?}");
