@@ -8,8 +8,8 @@
 //!
 //! # Consistency
 //! Whatever a change or a look answers with is durable by then, also what another change of its part had just written:
-//! nobody acts on something that a power cut could take back. Changes that end at about the same time share one flush,
-//! whosever they are.
+//! nobody acts on something that a power cut could take back. A look that says which kind of record it sees waits for
+//! changes of that kind alone. Changes that end at about the same time share one flush, whosever they are.
 //!
 //! # Crash consistency
 //! sled's own `flush` ends in `sync_file_range(2)`, which does not empty the disk's cache; so the `db` file is synced
@@ -85,6 +85,14 @@ struct Progress {
     flushes: u64,
     flushing: bool,
     failed: Option<Failure>,
+}
+
+impl Progress {
+    /// The number of a change that was just made.
+    fn next_change(&mut self) -> u64 {
+        self.changed += 1;
+        self.changed
+    }
 }
 
 impl fmt::Debug for SharedDb {

@@ -1,5 +1,7 @@
 //! The job store of a coordinator that leads alone: a directory.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tabvault_common::failure::{Failure, Kind};
@@ -43,6 +45,11 @@ fn name(key: &[u8]) -> Result<String> {
         .map_err(|_| Failure::fatal(Kind::Corrupt, "read a record of the job store: its key is not UTF-8"))
 }
 
+/// What kind of record a key names: what stands before its first slash.
+fn kind(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(kind, _)| kind)
+}
+
 #[async_trait]
 impl JobStore for SledStore {
     async fn lead(&self) -> Result<Epoch> {
@@ -60,7 +67,7 @@ impl JobStore for SledStore {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let (records, key) = (self.records.clone(), key.to_owned());
         self.part
-            .read(move || {
+            .read_kind(kind(&key).to_owned(), move || {
                 let value = records.get(&key).map_err(|error| failure(format_args!("read record {key}"), error))?;
                 Ok(value.map(|value| Bytes::copy_from_slice(&value)))
             })
@@ -70,32 +77,37 @@ impl JobStore for SledStore {
     async fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>> {
         let (records, prefix) = (self.records.clone(), prefix.to_owned());
         let after = after.map(str::to_owned);
-        self.part
-            .read(move || {
-                // The first key after `k` is `k` with a zero byte behind it.
-                let from = match after {
-                    Some(after) if after >= prefix => format!("{after}\0"),
-                    _ => prefix.clone(),
-                };
-                let mut found = Vec::new();
-                for record in records.range(from..).take(limit) {
-                    let (key, value) =
-                        record.map_err(|error| failure(format_args!("read the records below {prefix}"), error))?;
-                    if !key.starts_with(prefix.as_bytes()) {
-                        break;
-                    }
-                    found.push((name(&key)?, Bytes::copy_from_slice(&value)));
+        let of_one_kind = prefix.contains('/').then(|| kind(&prefix).to_owned());
+        let look = move || {
+            // The first key after `k` is `k` with a zero byte behind it.
+            let from = match after {
+                Some(after) if after >= prefix => format!("{after}\0"),
+                _ => prefix.clone(),
+            };
+            let mut found = Vec::new();
+            for record in records.range(from..).take(limit) {
+                let (key, value) =
+                    record.map_err(|error| failure(format_args!("read the records below {prefix}"), error))?;
+                if !key.starts_with(prefix.as_bytes()) {
+                    break;
                 }
-                Ok(found)
-            })
-            .await
+                found.push((name(&key)?, Bytes::copy_from_slice(&value)));
+            }
+            Ok(found)
+        };
+        match of_one_kind {
+            Some(kind) => self.part.read_kind(kind, look).await,
+            None => self.part.read(look).await,
+        }
     }
 
     async fn commit(&self, epoch_given: Epoch, transaction: Transaction) -> Result<Committed> {
         check(&transaction)?;
         let (records, leadership) = (self.records.clone(), self.leadership.clone());
+        let keys = transaction.put.iter().map(|(key, _)| key).chain(&transaction.delete);
+        let kinds: BTreeSet<String> = keys.map(|key| kind(key).to_owned()).collect();
         self.part
-            .write(move || {
+            .write_kinds(kinds, move || {
                 let newest = epoch(&leadership)?;
                 if epoch_given.0 != newest {
                     return Err(stale(epoch_given, Epoch(newest)));

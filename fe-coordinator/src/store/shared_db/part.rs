@@ -1,5 +1,6 @@
 //! One user's part of a [`SharedDb`](super::SharedDb): changes and looks, one after another.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,8 +18,29 @@ pub(crate) struct Part {
 /// Who may go on in a part.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// Held for writing by a change, for reading by a look. Says which change of the part was the last.
-    last: RwLock<u64>,
+    /// Held for writing by a change, for reading by a look.
+    last: RwLock<Last>,
+}
+
+/// Which change of a part was the last.
+#[derive(Debug, Default)]
+struct Last {
+    /// Of those that did not say what they touch.
+    whole: u64,
+    /// Of each kind of record; there are few kinds.
+    kinds: BTreeMap<String, u64>,
+}
+
+impl Last {
+    /// Of all.
+    fn of_all(&self) -> u64 {
+        self.kinds.values().copied().fold(self.whole, u64::max)
+    }
+
+    /// Of those that may have touched records of this kind.
+    fn of(&self, kind: &str) -> u64 {
+        self.kinds.get(kind).copied().unwrap_or_default().max(self.whole)
+    }
 }
 
 impl fmt::Debug for Part {
@@ -44,18 +66,36 @@ impl Part {
         &self,
         change: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.change(change, |last, number| last.whole = number).await
+    }
+
+    /// As [`Self::write`], of a change that touches records of these kinds alone.
+    pub(crate) async fn write_kinds<T: Send + 'static>(
+        &self,
+        kinds: BTreeSet<String>,
+        change: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let touch = |last: &mut Last, number| last.kinds.extend(kinds.into_iter().map(|kind| (kind, number)));
+        self.change(change, touch).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce() -> Result<T> + Send + 'static,
+        touch: impl FnOnce(&mut Last, u64) + Send + 'static,
+    ) -> Result<T> {
         let Self { inner, turns } = self.clone();
         let (answer, number) = self
             .blocking(move || {
                 inner.refuse_after_failure()?;
                 let mut last = turns.last.write().unwrap_or_else(PoisonError::into_inner);
                 let answer = change();
-                if answer.is_ok() {
-                    let mut progress = inner.progress();
-                    progress.changed += 1;
-                    *last = progress.changed;
+                if answer.is_err() {
+                    return Ok((answer, last.of_all()));
                 }
-                Ok((answer, *last))
+                let number = inner.progress().next_change();
+                touch(&mut last, number);
+                Ok((answer, number))
             })
             .await?;
         self.wait_durable(number).await?;
@@ -64,6 +104,24 @@ impl Part {
 
     /// Runs `look` while nothing changes in this part and answers with its answer when all that it saw is durable.
     pub(crate) async fn read<T: Send + 'static>(&self, look: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        self.look(look, Last::of_all).await
+    }
+
+    /// As [`Self::read`], of a look that sees records of this kind alone: it does not wait until changes of others are
+    /// durable.
+    pub(crate) async fn read_kind<T: Send + 'static>(
+        &self,
+        kind: String,
+        look: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.look(look, move |last| last.of(&kind)).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T> + Send + 'static,
+        seen: impl FnOnce(&Last) -> u64 + Send + 'static,
+    ) -> Result<T> {
         let Self { inner, turns } = self.clone();
         let (answer, number) = self
             .blocking(move || {
@@ -71,7 +129,7 @@ impl Part {
                 let answer = look();
                 // Until here: the directory must not be let go while somebody looks.
                 drop(inner);
-                Ok((answer, *last))
+                Ok((answer, seen(&last)))
             })
             .await?;
         self.wait_durable(number).await?;
@@ -177,7 +235,7 @@ mod tests {
         let part = db.part("t");
         // A change that was made and is not flushed yet.
         db.inner.progress().changed += 1;
-        *part.turns.last.write().unwrap() = db.inner.progress().changed;
+        part.turns.last.write().unwrap().whole = db.inner.progress().changed;
         part.read(|| Ok(())).await.unwrap();
         assert_eq!(db.inner.progress().flushes, before + 1);
         part.read(|| Ok(())).await.unwrap();
@@ -215,11 +273,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_look_at_one_kind_waits_for_what_may_have_touched_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SharedDb::open(dir.path()).unwrap();
+        let part = db.part("t");
+        part.write_kinds(BTreeSet::from(["a".to_owned(), "b".to_owned()]), || Ok(())).await.unwrap();
+        // As if a flush were running that covers nothing more.
+        db.inner.progress().flushing = true;
+        let other = part.clone();
+        let change = tokio::spawn(async move { other.write_kinds(BTreeSet::from(["b".to_owned()]), || Ok(())).await });
+        while db.inner.progress().changed == 1 {
+            tokio::task::yield_now().await;
+        }
+        part.read_kind("a".to_owned(), || Ok(())).await.unwrap();
+        part.read_kind("c".to_owned(), || Ok(())).await.unwrap();
+        let last = part.turns.last.read().unwrap().kinds.clone();
+        assert_eq!(last, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
+        assert!(!change.is_finished());
+        let looks = [
+            tokio::spawn({
+                let part = part.clone();
+                async move { part.read_kind("b".to_owned(), || Ok(())).await }
+            }),
+            tokio::spawn({
+                let part = part.clone();
+                async move { part.read(|| Ok(())).await }
+            }),
+        ];
+        tokio::task::yield_now().await;
+        assert_eq!(db.inner.progress().durable, 1);
+        db.inner.progress().flushing = false;
+        db.inner.flushed.notify_waiters();
+        for look in looks {
+            look.await.unwrap().unwrap();
+            assert_eq!(db.inner.progress().durable, 2);
+        }
+        change.await.unwrap().unwrap();
+
+        part.write(|| Ok(())).await.unwrap();
+        let last = part.turns.last.read().unwrap();
+        assert_eq!((last.of("a"), last.of("c"), last.of_all()), (3, 3, 3), "it may have touched all");
+    }
+
+    #[tokio::test]
     async fn who_asks_for_a_part_again_takes_turns_with_who_had_it() {
         let dir = tempfile::tempdir().unwrap();
         let db = SharedDb::open(dir.path()).unwrap();
         db.part("t").write(|| Ok(())).await.unwrap();
-        assert_eq!(*db.part("t").turns.last.read().unwrap(), 1);
-        assert_eq!(*db.part("u").turns.last.read().unwrap(), 0);
+        assert_eq!(db.part("t").turns.last.read().unwrap().of_all(), 1);
+        assert_eq!(db.part("u").turns.last.read().unwrap().of_all(), 0);
     }
 }
