@@ -215,6 +215,17 @@ fn a_repository_that_is_read_only() {
 }
 
 #[test]
+fn a_repository_that_is_gone() {
+    let bench = Bench::new();
+    let info = Path::new(&bench.path("repo")).join("__tabvault_repository_repo/__repo_info");
+    std::fs::remove_file(info).expect("remove what makes it a repository");
+    let why = "repository repo is gone: there is no __repo_info at file://";
+    bench.refuses(&[(&["backup", "shop.x", "--to", "repo"], FAILED, &[why])]);
+    let explained = bench.ok(&["sql", "-e", "EXPLAIN BACKUP SNAPSHOT shop.x TO repo"]);
+    assert!(explained.contains(why), "{explained}");
+}
+
+#[test]
 fn directories_that_cannot_be_loaded_or_written() {
     let bench = Bench::new();
     let (source, file) = (bench.path("source"), bench.path("source/text"));

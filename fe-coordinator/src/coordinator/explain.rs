@@ -104,6 +104,7 @@ impl Coordinator {
         let repository = explained.take(self.inner.repositories.open(&request.repository).await);
         if let Some(repository) = &repository {
             explained.take(repository.writable());
+            explained.take(repository.check().await);
         }
         explained.take(self.check_slot(&request.database).await);
         let cut = explained.take(self.inner.asks.cut(request).await);

@@ -38,7 +38,7 @@ async fn a_backup_is_explained_without_being_begun() {
         ("PackedFiles", "6"),
         ("Packs", "1"),
         ("Objects", "0"),
-        // A manifest for each of four partitions, one pack, and four beside.
+        // A manifest for each of four partitions, one pack, and five beside.
         ("Requests", "10"),
         ("Backends", "10001"),
     ] {
