@@ -44,6 +44,7 @@ async fn agents_and_clients_are_let_in_by_certificate_only() {
         backends: Some(1),
         grpc: "127.0.0.1:0".parse().unwrap(),
         http: "127.0.0.1:0".parse().unwrap(),
+        mysql: "127.0.0.1:0".parse().unwrap(),
         tls: server.clone(),
         ..StandaloneConfig::default()
     };
