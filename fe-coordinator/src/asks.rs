@@ -80,14 +80,11 @@ impl Asks {
             Ask::Plan => self.plan(job).await,
             Ask::TakePartition(partition) => self.take_partition(job, partition).await,
             Ask::RemoveIntent => {
-                let repository = match self.repositories.open(&job.head.repository).await {
-                    // Who drops a repository leaves what is in it to others.
-                    Err(failure) if failure.kind == Kind::NotFound && failure.retry == Retry::Never => {
-                        return Ok(Answer::Done);
-                    }
-                    opened => opened?,
-                };
-                repository.remove_intent(job.head.uuid).await?;
+                // Who drops a repository leaves what is in it to others.
+                if self.repositories.exists(&job.head.repository).await? {
+                    let repository = self.repositories.open(&job.head.repository).await?;
+                    repository.remove_intent(job.head.uuid).await?;
+                }
                 Ok(Answer::Done)
             }
             Ask::WriteMeta => {

@@ -178,10 +178,8 @@ impl Runner {
             }
         };
         tokio::select! {
-            event = self.inbox.recv() => match event {
-                Some(event) => self.on_task_event(event),
-                None => None,
-            },
+            // None come any more once the job has ended on the agents.
+            Some(event) = self.inbox.recv() => self.on_task_event(event),
             Some((by, stored)) = self.cancels.recv() => {
                 self.answered.push(stored);
                 Some(Event::Cancel { by })
@@ -260,7 +258,9 @@ impl Runner {
                 Err(failure) => {
                     self.context.agents.forget(backend, self.job.uuid(), task);
                     if let Some((_, attempt)) = self.job.attempt(task) {
-                        self.own.push_back(Event::Reported { task, attempt, outcome: Err(failure.clone()) });
+                        // It says nothing of what the backend has, and somebody may add again what is missing.
+                        let outcome = Err(Failure::transient(Kind::Unreachable, &failure.message));
+                        self.own.push_back(Event::Reported { task, attempt, outcome });
                     }
                 }
             }

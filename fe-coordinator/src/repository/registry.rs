@@ -224,6 +224,15 @@ impl Repositories {
         Ok(records.iter().map(|record| record.view(error(&record.name))).collect())
     }
 
+    /// Whether there is a repository of this name, whatever keeps it from being opened.
+    pub(crate) async fn exists(&self, name: &str) -> Result<bool> {
+        match self.record(name).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.kind == Kind::NotFound => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The repository `name`, open. It is not contacted.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::future::join_all;
 use tabvault_broker::open::Options;
 use tabvault_broker::remote::Connection;
-use tabvault_common::clock::ManualClock;
+use tabvault_common::clock::{Clock, ManualClock, Time};
 use tabvault_common::ids::{AgentUuid, BackendId, Epoch, JobId, TaskId};
-use tabvault_common::request::{BackupRequest, Selection};
+use tabvault_common::request::{BackupRequest, CancelRequest, Selection};
 use tabvault_common::task::{TaskKey, TaskReport, TaskResult};
-use tabvault_common::view::BackupState;
+use tabvault_common::view::{BackupState, JobKind};
 use tabvault_proto::session::{Heartbeat, Hello};
 use uuid::Uuid;
 
@@ -21,7 +23,8 @@ use crate::job::backup::{self, BackupJob, BackupTransition, Row, Stage};
 use crate::job::samples;
 use crate::records::broken::BrokenStore;
 use crate::records::{Batch, Records, Request};
-use crate::store::{JobStore, SharedDb};
+use crate::repository::RepositoryRecord;
+use crate::store::{JobStore, SharedDb, Transaction};
 
 /// A store with a backup in UPLOADING of so many tasks, all on one backend.
 async fn uploading(rows: u64) -> Arc<BrokenStore> {
@@ -37,8 +40,13 @@ async fn uploading(rows: u64) -> Arc<BrokenStore> {
     let build = |id: JobId| Job::Backup(Box::new(BackupJob::new(backup::Head { id, ..samples::backup_head() })));
     let mut job = records.create(&asked, build).await.unwrap().1.unwrap();
     let Job::Backup(backup) = &job else { panic!("it is a restore") };
-    let head =
-        backup::Head { planned: true, next_task: rows + 1, state: BackupState::Uploading, ..backup.head.clone() };
+    let head = backup::Head {
+        chosen: true,
+        planned: true,
+        next_task: rows + 1,
+        state: BackupState::Uploading,
+        ..backup.head.clone()
+    };
     let row = |task| Row { task: TaskId(task), stage: Stage::Snapshotted, ..samples::rows()[0].clone() };
     let planned = BackupTransition {
         head: Some(head),
@@ -53,8 +61,7 @@ async fn uploading(rows: u64) -> Arc<BrokenStore> {
     store
 }
 
-async fn coordinator(store: Arc<BrokenStore>, dir: &tempfile::TempDir) -> Coordinator {
-    let clock = Arc::new(ManualClock::new(samples::START));
+async fn coordinator(store: Arc<BrokenStore>, dir: &tempfile::TempDir, clock: Arc<dyn Clock>) -> Coordinator {
     let catalog = LocalCatalog::open(&SharedDb::open(dir.path()).unwrap(), clock.clone()).unwrap();
     let parts = Parts {
         store,
@@ -69,6 +76,19 @@ async fn coordinator(store: Arc<BrokenStore>, dir: &tempfile::TempDir) -> Coordi
     Coordinator::start(Config::default(), parts).await.unwrap()
 }
 
+fn hello(backend: Option<BackendId>) -> Hello {
+    Hello {
+        agent: AgentUuid::random(),
+        incarnation: Uuid::new_v4(),
+        cluster: None,
+        highest_epoch: Epoch(0),
+        backend,
+        host: "host1".to_owned(),
+        version: "1".to_owned(),
+        state: Heartbeat::default(),
+    }
+}
+
 fn report(task: u64) -> TaskReport {
     let key = TaskKey { job: samples::uuid(), task: TaskId(task), attempt: samples::rows()[0].attempt };
     TaskReport { key, outcome: Ok(TaskResult::Uploaded { manifest: samples::manifest(task) }) }
@@ -78,18 +98,8 @@ fn report(task: u64) -> TaskReport {
 async fn reports_that_wait_together_are_stored_by_one_commit_before_any_is_acknowledged() {
     let store = uploading(300).await;
     let dir = tempfile::tempdir().unwrap();
-    let coordinator = coordinator(store.clone(), &dir).await;
-    let hello = Hello {
-        agent: AgentUuid::random(),
-        incarnation: Uuid::new_v4(),
-        cluster: None,
-        highest_epoch: Epoch(0),
-        backend: None,
-        host: "host1".to_owned(),
-        version: "1".to_owned(),
-        state: Heartbeat::default(),
-    };
-    let attachment = coordinator.agents().attach(&hello).await.unwrap();
+    let coordinator = coordinator(store.clone(), &dir, Arc::new(ManualClock::new(samples::START))).await;
+    let attachment = coordinator.agents().attach(&hello(None)).await.unwrap();
     let agents = coordinator.agents();
     let before = store.commits();
     // Nothing else runs on this thread until all of them have been sent.
@@ -105,4 +115,72 @@ async fn reports_that_wait_together_are_stored_by_one_commit_before_any_is_ackno
     join_all((91..=290).map(|task| agents.reported(attachment.backend, report(task)))).await;
     let commits = store.commits() - before;
     assert!((2..=5).contains(&commits), "{commits} commits");
+}
+
+/// A clock that counts how often somebody looks at it.
+#[derive(Debug, Clone)]
+struct Looked(ManualClock, Arc<AtomicUsize>);
+
+#[async_trait::async_trait]
+impl Clock for Looked {
+    fn now(&self) -> Time {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.0.sleep(span).await;
+    }
+}
+
+/// All that can happen now has happened.
+async fn settle() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_backup_waits_for_a_repository_that_is_out_of_reach_and_its_intent_is_not_forgotten() {
+    let store = uploading(4).await;
+    // It goes through brokers that somebody has dropped.
+    let record = RepositoryRecord {
+        id: 1,
+        name: "repo".to_owned(),
+        uuid: Uuid::new_v4(),
+        location: "s3://bucket/prefix".to_owned(),
+        properties: Default::default(),
+        broker: Some("gone".to_owned()),
+        read_only: false,
+        conditional_writes: true,
+        create_time: Time(0),
+        notice: None,
+        settings: Default::default(),
+    };
+    let put = vec![("repository/repo".to_owned(), serde_json::to_vec(&record).unwrap().into())];
+    let transaction = Transaction { put, ..Transaction::default() };
+    store.commit(store.lead().await.unwrap(), transaction).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Looked(ManualClock::new(samples::START), Arc::default());
+    let coordinator = coordinator(store.clone(), &dir, Arc::new(clock.clone())).await;
+    let attachment = coordinator.agents().attach(&hello(Some(BackendId(1)))).await.unwrap();
+    settle().await;
+    let rows = |job: &Job| match job {
+        Job::Backup(job) => job.rows.values().map(|row| (row.stage.clone(), row.failures)).collect::<Vec<_>>(),
+        Job::Restore(_) => panic!("it is a restore"),
+    };
+    let stored = || async { Records::new(store.clone(), Epoch(0)).running().await.unwrap() };
+    assert_eq!(rows(&stored().await[0]), vec![(Stage::Snapshotted, 1); 4], "the snapshots are there as they were");
+    drop(attachment);
+
+    let wish = CancelRequest { kind: JobKind::Backup, database: "shop".into(), label: None };
+    coordinator.cancel(&wish, "root").await.unwrap();
+    settle().await;
+    let looks = clock.1.load(Ordering::Relaxed);
+    settle().await;
+    assert_eq!(clock.1.load(Ordering::Relaxed), looks, "nothing happens, and nobody looks whether it does");
+    match &stored().await[0] {
+        Job::Backup(job) => assert_eq!((job.head.state, job.head.unclean), (BackupState::Cancelled, true)),
+        Job::Restore(_) => panic!("it is a restore"),
+    }
 }
