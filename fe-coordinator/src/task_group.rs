@@ -107,8 +107,11 @@ impl TaskGroup {
             TaskEvent::Progress(_) => Ok(()),
             TaskEvent::Restarted(backend, stored) => {
                 let _ = stored.send(());
-                for member in members.values_mut().filter(|m| m.backend == backend && m.result.is_none()) {
+                let lost = |(_, member): &(_, &mut Member)| member.backend == backend && member.result.is_none();
+                for (task, member) in members.iter_mut().filter(lost) {
                     member.attempt += 1;
+                    // Again, even if it counts as sent: a late report of the former process may take it from there.
+                    self.agents.dispatch(backend, self.job, *task);
                 }
                 Ok(())
             }

@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::LOOKS;
-use crate::agents::{Agents, TaskEvent};
+use crate::agents::{Agents, TaskEvent, ToAgent};
 use crate::store::{JobStore, MemoryStore};
+use crate::task_group::TaskGroup;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -134,4 +135,52 @@ async fn a_job_that_begins_hears_which_backends_do_not_answer() {
     bench.agents.attach(&bench.hello).await.unwrap();
     let (_, mut inbox) = bench.job();
     assert!(inbox.try_recv().is_err());
+}
+
+/// The process behind a load's task is replaced: while another job keeps the new one waiting, the report of the former
+/// one comes in.
+#[tokio::test]
+async fn a_late_report_of_a_process_that_is_gone_does_not_answer_for_the_next_one() {
+    // The other job or the load may be told first.
+    for _ in 0..8 {
+        let mut bench = Bench::new().await;
+        let mut stream = bench.agents.attach(&bench.hello).await.unwrap().receiver;
+        let load = JobUuid::random();
+        let mut group = TaskGroup::new(bench.agents.clone(), Arc::new(bench.clock.clone()), load);
+        let (agents, backend) = (bench.agents.clone(), bench.backend);
+        let pump = tokio::spawn(async move { agents.run().await });
+        let body = TaskBody::DropTablets(DropTablets { tablets: Vec::new() });
+        let mut running = tokio::spawn(async move { group.run(vec![(backend, body)]).await });
+        assert_eq!(attempt(&mut stream).await, 1);
+
+        let (_, mut busy) = bench.job();
+        bench.hello.incarnation = Uuid::new_v4();
+        let (agents, hello) = (bench.agents.clone(), bench.hello.clone());
+        let attaching = tokio::spawn(async move { agents.attach(&hello).await });
+        let TaskEvent::Restarted(_, heard) = busy.recv().await.unwrap() else { panic!("not a restart") };
+        bench.report(load, 1).await.unwrap();
+        heard.send(()).unwrap();
+        let mut stream = attaching.await.unwrap().unwrap().receiver;
+        let ended = async {
+            tokio::select! {
+                ended = &mut running => ended,
+                attempt = attempt(&mut stream) => {
+                    bench.report(load, attempt).await.unwrap();
+                    running.await
+                }
+            }
+        };
+        // Only so that a failure ends.
+        assert!(tokio::time::timeout(Duration::from_mins(1), ended).await.unwrap().unwrap().is_ok());
+        pump.abort();
+    }
+}
+
+/// Which attempt the next task on a stream is.
+async fn attempt(stream: &mut mpsc::UnboundedReceiver<ToAgent>) -> u32 {
+    loop {
+        if let ToAgent::Task(task) = stream.recv().await.unwrap() {
+            return task.key.attempt;
+        }
+    }
 }
