@@ -186,7 +186,7 @@ pub(crate) fn object(seed: u64) -> ObjectRef {
 }
 
 pub(crate) fn totals(tablets: &[u64]) -> Vec<TabletTotals> {
-    tablets.iter().map(|tablet| TabletTotals { tablet: TabletId(*tablet), files: 3, bytes: 120 }).collect()
+    tablets.iter().map(|tablet| TabletTotals { tablet: TabletId(*tablet), files: 2, bytes: 100 }).collect()
 }
 
 pub(crate) fn transient() -> Failure {

@@ -177,6 +177,11 @@ fn list(tablet: PlannedTablet, number: u32, count: u64) -> Result<(PlannedTablet
         }
         Ok(())
     })?;
+    // It is released in one step: what is still under its name now was whole all the time.
+    if !tablet.dir.is_dir() {
+        let message = format!("upload tablet {}: its snapshot was released meanwhile", tablet.tablet);
+        return Err(Failure::fatal(Kind::NotFound, message));
+    }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok((tablet, files))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::ids::{BackendId, PartitionId, TabletId, TaskId};
+use tabvault_common::repo::info::ManifestRef;
 use tabvault_common::schema::PartitionRange;
 use tabvault_common::task::{TabletTotals, TaskResult};
 use tabvault_common::view::BackupState as State;
@@ -94,6 +95,14 @@ impl Draft<'_> {
         match (row.stage.clone(), outcome) {
             (Stage::Snapshot, Ok(TaskResult::Snapshotted { tablets, failed })) => {
                 self.snapshotted(row, &tablets, failed);
+            }
+            (Stage::Snapshotted, Ok(TaskResult::Uploaded { manifest })) if !agree(&row, &manifest) => {
+                let why = format!(
+                    "it uploaded {} files with {} bytes, which are not those of its snapshots",
+                    manifest.files, manifest.bytes
+                );
+                let row = Row { stage: Stage::Snapshot, ..row };
+                self.task_failed(row, &Failure::transient(Kind::Mismatch, why));
             }
             (Stage::Snapshotted, Ok(TaskResult::Uploaded { manifest })) => {
                 let row = Row { stage: Stage::Uploaded(manifest), error: None, failures: 0, not_before: None, ..row };
@@ -243,6 +252,13 @@ impl Draft<'_> {
             None => why,
         }
     }
+}
+
+/// Whether a manifest has what the snapshots of the row had: nobody who restores would take it otherwise.
+fn agree(row: &Row, manifest: &ManifestRef) -> bool {
+    let sum = |of: fn(&RowTablet) -> u64| row.tablets.iter().map(of).sum::<u64>();
+    (manifest.tablets, manifest.files, manifest.bytes)
+        == (row.tablets.len() as u64, sum(|tablet| tablet.files), sum(|tablet| tablet.bytes))
 }
 
 /// The message, short enough for more to be said behind it.

@@ -1,5 +1,7 @@
 //! Reports: replicas that fail, partitions that are planned again, attempts.
 
+use tabvault_common::repo::info::ManifestRef;
+
 use super::*;
 use crate::job::any::Job;
 use crate::job::backoff;
@@ -138,7 +140,7 @@ fn tablets_of_one_task_succeed_and_fail_each_for_itself() {
     assert_eq!(run.report(1, outcome), "SNAPSHOTING: send 5");
     let ids = |task| row(&run, task).tablets.iter().map(|tablet| tablet.tablet.0).collect::<Vec<_>>();
     assert_eq!((ids(1), ids(5)), (vec![6011], vec![6010]));
-    assert_eq!((&row(&run, 1).stage, row(&run, 1).tablets[0].bytes), (&Stage::Snapshotted, 120));
+    assert_eq!((&row(&run, 1).stage, row(&run, 1).tablets[0].bytes), (&Stage::Snapshotted, 100));
 }
 
 #[test]
@@ -227,4 +229,13 @@ fn a_report_that_comes_before_its_time_ends_the_waiting() {
     }
     run.on(Event::Tick);
     assert_eq!(run.job.next_tick(), Some(run.as_backup().deadline()));
+}
+
+#[test]
+fn a_manifest_of_other_files_than_the_snapshot_had_is_not_taken() {
+    let mut run = uploading();
+    let fewer = ManifestRef { files: 1, ..manifest(1) };
+    assert_eq!(run.report(1, Ok(TaskResult::Uploaded { manifest: fewer })), "UPLOADING");
+    assert_eq!((&row(&run, 1).stage, row(&run, 1).failures), (&Stage::Snapshot, 1), "its snapshot is looked at again");
+    assert!(row(&run, 1).error.as_ref().unwrap().contains("1 files with 100 bytes"));
 }
