@@ -99,6 +99,7 @@ impl Asks {
                 let info = job.info(self.epoch, self.clock.now())?;
                 let (name, content) = (info.name(), info.content);
                 let write = repository.write_info(info).await?;
+                self.found.outdate();
                 if content == Content::All && matches!(write, InfoWrite::Written | InfoWrite::OursAlready) {
                     self.published.remember(&job.head.repository, &job.head.database, name);
                 }
