@@ -107,6 +107,8 @@ pub(crate) struct Inner {
     over: mpsc::UnboundedSender<JobId>,
     /// Held while settings are changed and told.
     settings: tokio::sync::Mutex<()>,
+    /// Held for reading while a job starts, for writing while a repository is dropped that none may use.
+    starting: tokio::sync::RwLock<()>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -174,6 +176,7 @@ impl Coordinator {
             ended: Mutex::default(),
             over,
             settings: tokio::sync::Mutex::default(),
+            starting: tokio::sync::RwLock::default(),
             stop,
         });
         let this = Self { inner };

@@ -72,6 +72,16 @@ pub(crate) enum Request {
     Restore(RestoreRequest),
 }
 
+impl Request {
+    /// The repository that it speaks of.
+    pub(crate) fn repository(&self) -> &str {
+        match self {
+            Self::Backup(request) => &request.repository,
+            Self::Restore(request) => &request.repository,
+        }
+    }
+}
+
 /// The jobs of a cluster in its job store.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {

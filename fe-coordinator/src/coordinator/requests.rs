@@ -74,6 +74,9 @@ impl Coordinator {
         build: &(impl Fn(JobId) -> Job + Send + Sync),
         notices: Vec<String>,
     ) -> Result<JobStarted, Failure> {
+        let _starting = self.inner.starting.read().await;
+        // It may have been dropped since the statement looked.
+        self.inner.repositories.open(request.repository()).await?;
         match self.inner.records.create(request, build).await? {
             (Claim::Stored, Some(job)) => {
                 let started = JobStarted { id: job.id(), uuid: job.uuid(), notices };
@@ -130,9 +133,12 @@ impl Coordinator {
     /// # Errors
     /// `Repository X does not exist`; `Backup or restore job is running on this repository. Can not drop it`.
     pub async fn drop_repository(&self, name: &str) -> Result<(), Failure> {
-        let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
         let _turn = self.inner.settings.lock().await;
-        self.inner.repositories.drop_repository(name, busy).await?;
+        {
+            let _none_starts = self.inner.starting.write().await;
+            let busy = self.running().values().any(|job| job.view().repository == name && !job.view().ended);
+            self.inner.repositories.drop_repository(name, busy).await?;
+        }
         // It is gone whatever becomes of this; whoever changes a setting next tells it again.
         if let Err(failure) = self.limit_repositories().await {
             tracing::warn!(error = %failure, "tell agents that nothing limits a dropped repository any more");
@@ -152,5 +158,72 @@ impl Coordinator {
             ),
         };
         Failure::fatal(Kind::Busy, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use tabvault_broker::open::Options;
+    use tabvault_broker::remote::Connection;
+    use tabvault_common::clock::ManualClock;
+    use tabvault_common::request::{CreateRepositoryRequest, Selection};
+
+    use super::*;
+    use crate::auth::Open;
+    use crate::catalog::LocalCatalog;
+    use crate::coordinator::{Config, Parts};
+    use crate::job::samples;
+    use crate::store::{MemoryStore, SharedDb};
+
+    #[tokio::test]
+    async fn no_job_begins_on_a_repository_that_was_dropped_since_its_statement_looked() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(samples::START));
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new()),
+            catalog: Arc::new(LocalCatalog::open(&SharedDb::open(dir.path()).unwrap(), clock.clone()).unwrap()),
+            local: None,
+            opener: Arc::new(Options { memory: true, clock: clock.clone(), ..Options::default() }),
+            brokers: Connection::default(),
+            clock,
+            authorizer: Arc::new(Open),
+            users: None,
+        };
+        let coordinator = Coordinator::start(Config::default(), parts).await.unwrap();
+        let repository = CreateRepositoryRequest {
+            name: "repo".into(),
+            location: "memory://requests".into(),
+            properties: Default::default(),
+            broker: None,
+            read_only: false,
+        };
+        coordinator.repositories().create(repository).await.unwrap();
+        let asked = Request::Backup(BackupRequest {
+            database: "shop".into(),
+            label: "nightly".into(),
+            repository: "repo".into(),
+            selection: Selection::All,
+            properties: Default::default(),
+        });
+        let head = crate::job::backup::Head { repository: "repo".into(), ..samples::backup_head() };
+        let build = move |id| Job::Backup(Box::new(BackupJob::new(crate::job::backup::Head { id, ..head.clone() })));
+
+        let (created, dropped) = tokio::join!(
+            coordinator.create(asked.clone(), build.clone(), Vec::new()),
+            coordinator.drop_repository("repo")
+        );
+        assert_ne!(created.is_ok(), dropped.is_ok(), "one of them came first: {created:?}, {dropped:?}");
+        if dropped.is_err() {
+            let wish = CancelRequest { kind: JobKind::Backup, database: "shop".into(), label: None };
+            coordinator.cancel(&wish, "root").await.unwrap();
+            coordinator.drop_repository("repo").await.unwrap();
+        }
+        let refused = coordinator.create(asked, build, Vec::new()).await.unwrap_err();
+        assert_eq!((refused.kind, &*refused.message), (Kind::NotFound, "Repository repo does not exist"));
+        assert_eq!(coordinator.inner.records.occupant("shop").await.unwrap(), None);
     }
 }
