@@ -16,7 +16,7 @@
 //! garbage for as long as the job's intent stands, and then collected.
 //!
 //! # Cancellation
-//! Interrupted objects are aborted before the task counts as stopped.
+//! Interrupted objects are aborted before the task counts as stopped; one that was being completed, in the background.
 
 mod objects;
 mod packs;
@@ -87,7 +87,9 @@ pub(super) async fn run(context: &TaskContext, task: Upload) -> Result<TaskResul
     let objects = stream::iter(large.into_iter().map(|(file, n)| objects::send(job.clone(), file, n)));
     let objects = objects.buffer_unordered(parallel);
     let packs = packs::build(job.clone(), small).map_ok(|pack| packs::send(job.clone(), pack));
-    let packs = packs.try_buffer_unordered(parallel);
+    // Their memory bounds them. A buffer that became full would leave the builders alone with a core that they were
+    // given, and those who send need one to get their pack out of it.
+    let packs = packs.try_buffer_unordered(usize::MAX);
     let mut stored = stream::select(objects, packs).boxed();
     while let Some(stored) = stored.try_next().await? {
         sent.take(stored);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use tabvault_broker::faults::{Act, Gate, Op, Rule};
 use tabvault_common::failure::Kind;
 use tabvault_common::ids::{JobUuid, TabletId};
 use tabvault_common::repo::layout;
 use tabvault_common::task::{Release, TaskBody, TaskResult};
 
 use crate::cluster::{Cluster, VERSION, at, create, done, key, many_files, noise, snapshot, task, uploaded};
+use crate::coordinator::soon;
 use crate::store::GENERATED;
 
 const SOURCE: TabletId = TabletId(10);
@@ -141,6 +143,36 @@ async fn a_released_snapshot_is_gone_and_says_so() {
     let failure = stream.run(&cluster.upload(key(job, 3, 1), &[SOURCE])).await.outcome.unwrap_err();
     assert_eq!(failure.kind, Kind::NotFound);
     assert!(failure.message.contains("tablet 10"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_that_wait_for_the_storage_hold_up_no_work_that_needs_a_core() {
+    let (cluster, mut stream) = Cluster::with(|config| {
+        config.memory_budget = 512 << 20;
+        config.settings.cpu_cores = Some(1);
+    })
+    .await;
+    let job = JobUuid::random();
+    let files: BTreeMap<String, Vec<u8>> = (0..360).map(|n| (format!("f/{n}"), noise(n, 16 << 10))).collect();
+    cluster.store.fill(SOURCE, VERSION, &files);
+    done(stream.run(&snapshot(key(job, 1, 1), &[SOURCE])).await);
+    let storage = Gate::default();
+    cluster.faults.rule(Rule::always(Op::Put, "__data/", Act::Wait(storage.clone())));
+    let mut upload = cluster.upload(key(job, 2, 1), &[SOURCE]);
+    match &mut upload.body {
+        TaskBody::Upload(upload) => upload.max_pack = 64 << 10,
+        other => panic!("{other:?}"),
+    }
+    stream.task(&upload).await;
+    // More than transfers that may wait side by side, and than all cores could be filling.
+    soon("seventy packs", async {
+        while cluster.agent().memory().reserved() < 70 * (4 << 20) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    storage.open();
+    assert_eq!(uploaded(&stream.report().await).files, 361);
 }
 
 #[tokio::test(flavor = "multi_thread")]
