@@ -48,6 +48,9 @@ pub(crate) struct Remembered {
 pub(crate) struct State {
     dir: PathBuf,
     now: Mutex<Remembered>,
+    /// Held from the look at what is remembered until what was made of it is: a conversation that was given up may still
+    /// be writing.
+    accepting: Mutex<()>,
     rebooted: bool,
     _lock: DirLock,
 }
@@ -74,7 +77,7 @@ impl State {
                 boot,
             },
         };
-        Ok(Self { dir: dir.to_owned(), now: Mutex::new(now), rebooted, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), now: Mutex::new(now), accepting: Mutex::new(()), rebooted, _lock: lock })
     }
 
     /// Writes down the present boot of the machine, and a new agent's identity: when what an earlier boot may have torn
@@ -130,6 +133,7 @@ impl State {
     /// # Errors
     /// As of [`State::check`]; or that of the disk, and then nothing may be done for that coordinator.
     pub(crate) fn accept(&self, cluster: ClusterId, epoch: Epoch, backend: BackendId) -> Result<(), Failure> {
+        let _turn = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
         self.check(cluster, epoch)?;
         let before = self.now();
         let after =
@@ -192,6 +196,24 @@ mod tests {
             (Some(cluster), Some(BackendId(3)), Epoch(7))
         );
         assert!(!state.rebooted());
+    }
+
+    #[test]
+    fn the_epoch_never_falls_when_two_are_accepted_side_by_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cluster, state) = (ClusterId::random(), State::open(dir.path()).unwrap());
+        for epoch in 1..100 {
+            std::thread::scope(|scope| {
+                // The lower one may come second, and is refused then.
+                scope.spawn(|| state.accept(cluster, Epoch(2 * epoch), BackendId(1)));
+                scope.spawn(|| state.accept(cluster, Epoch(2 * epoch + 1), BackendId(1)).unwrap());
+            });
+            let written = read(&dir.path().join(FILE)).unwrap().unwrap();
+            assert_eq!(
+                (state.now().highest_epoch, written.highest_epoch),
+                (Epoch(2 * epoch + 1), Epoch(2 * epoch + 1))
+            );
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use opendal::options::WriteOptions;
 use opendal::{Buffer, ErrorKind, Writer};
-use tabvault_common::failure::{Failure, Kind, Retry};
+use tabvault_common::failure::{Failure, Kind};
 
-use super::{OpendalStorage, error};
+use super::OpendalStorage;
 use crate::storage::{ObjectWriter, Result, Storage};
 
 /// Up to here an object is one PUT.
@@ -119,12 +119,18 @@ impl PartWriter {
         Ok(())
     }
 
-    async fn complete(&mut self, mut upload: Writer) -> Result<()> {
+    /// Puts the parts together. Until that is done the upload stays with the writer, which aborts it when it is dropped:
+    /// also after a lost answer. If that was a yes there is nothing left to abort, and nobody counts on the object.
+    async fn complete(&mut self) -> Result<()> {
         let mut attempt = 0;
         loop {
-            let error = match upload.close().await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let closed = match &mut self.upload {
+                Some(upload) => upload.close().await,
+                None => return Err(Failure::fatal(Kind::Internal, format!("{}: the upload is gone", self.doing()))),
+            };
+            let Err(error) = closed else {
+                self.upload = None;
+                return Ok(());
             };
             if error.is_temporary() && self.storage.again(&mut attempt, &error).await {
                 continue;
@@ -132,14 +138,10 @@ impl PartWriter {
             // An upload that is unknown after an answer got lost was completed by that attempt.
             let gone = attempt > 0 && error.kind() == ErrorKind::NotFound;
             if gone && self.storage.stat(&self.path).await?.is_some_and(|meta| meta.size == self.sent_bytes) {
+                self.upload = None;
                 return Ok(());
             }
-            let failure = error::failure(&self.storage.place, self.doing(), true, &error).await;
-            // Best effort: what stays is for the lifecycle rule. Not after a lost answer, which may have been a yes.
-            if failure.retry != Retry::OutcomeUnknown {
-                let _ = upload.abort().await;
-            }
-            return Err(failure);
+            return Err(self.storage.failed(self.doing(), true, &error).await);
         }
     }
 }
@@ -165,18 +167,18 @@ impl ObjectWriter for PartWriter {
         self.sound()?;
         if self.upload.is_none() {
             let data = self.take(u64::MAX);
-            return match self.storage.op.write(&self.path, data).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(self.storage.failed(self.doing(), true, &error).await),
-            };
+            let mut attempt = 0;
+            while let Err(error) = self.storage.op.write(&self.path, data.clone()).await {
+                if !error.is_temporary() || !self.storage.again(&mut attempt, &error).await {
+                    return Err(self.storage.failed(self.doing(), true, &error).await);
+                }
+            }
+            return Ok(());
         }
         if self.pending_bytes > 0 {
             self.send_part().await?;
         }
-        match self.upload.take() {
-            Some(upload) => self.complete(upload).await,
-            None => Err(Failure::fatal(Kind::Internal, format!("{}: the upload is gone", self.doing()))),
-        }
+        self.complete().await
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

@@ -131,3 +131,36 @@ async fn a_failed_part_is_sent_again() {
     writer.close().await.unwrap();
     assert_eq!(server.requests(), 9);
 }
+
+#[tokio::test]
+async fn a_small_object_that_is_written_piece_by_piece_is_sent_again() {
+    let written = "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let server = Canned::http(vec![s3_error(503, "SlowDown"), s3_error(503, "SlowDown"), written]).await;
+    let storage = impatient(&format!("http://{}", server.address), 3).await;
+    let mut writer = storage.writer("a", Some(2 << 20)).await.unwrap();
+    writer.write(Bytes::from(vec![7; 2 << 20])).await.unwrap();
+    writer.close().await.unwrap();
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn an_upload_that_was_not_put_together_is_aborted_whatever_became_of_that() {
+    let upload = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let part = "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let aborted = "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
+    // Five parts of 8 MiB; then the answer gets lost.
+    let mut answers = vec![answer(200, upload)];
+    answers.extend(std::iter::repeat_n(part, 5));
+    answers.extend([String::new(), aborted]);
+    let server = Canned::http(answers).await;
+    let storage = impatient(&format!("http://{}", server.address), 1).await;
+    let mut writer = storage.writer("a", Some(40 << 20)).await.unwrap();
+    for _ in 0..40 {
+        writer.write(Bytes::from(vec![7; 1 << 20])).await.unwrap();
+    }
+    let failure = writer.close().await.unwrap_err();
+    assert_eq!(failure.retry, Retry::OutcomeUnknown, "{failure}");
+    while server.requests() < 8 {
+        tokio::task::yield_now().await;
+    }
+}

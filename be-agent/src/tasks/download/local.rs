@@ -1,10 +1,13 @@
 //! What is on this machine already.
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
+use rustix::fs::{Advice, fadvise};
 use tabvault_common::digest::Digest;
 use tabvault_common::durable::{self, Directories};
+use tabvault_common::failure::Kind;
 use tokio_util::sync::CancellationToken;
 
 use super::want::{List, Target, Want};
@@ -61,7 +64,7 @@ fn keep(dir: &Path, wants: &mut [Want], stop: &CancellationToken) -> Result<u64>
     files::each_below(dir, &mut |path, entry| {
         let Entry::File(size, _) = entry else { return Ok(()) };
         match wants.binary_search_by(|want| want.path.as_ref().cmp(path)) {
-            Ok(at) if wants[at].size == size && files::digest(&dir.join(path), stop)? == wants[at].digest => {
+            Ok(at) if wants[at].size == size && on_disk(&dir.join(path), stop)? == Some(wants[at].digest) => {
                 wants[at].here = true;
                 kept += size;
             }
@@ -87,7 +90,8 @@ fn reuse(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Resul
             return Ok(());
         }
         let source = target.reuse.join(path);
-        for want in same(wants, size, files::digest(&source, stop)?) {
+        let Some(digest) = readable(files::digest(&source, stop))? else { return Ok(()) };
+        for want in same(wants, size, digest) {
             if want.here {
                 continue;
             }
@@ -103,6 +107,30 @@ fn reuse(target: &Target, wants: &mut [Want], stop: &CancellationToken) -> Resul
         Ok(())
     })?;
     Ok(reused)
+}
+
+/// The digest of what the disk has of a file that an earlier attempt wrote. The page cache may show bytes that never
+/// reached the disk, if somebody else was told so in the meantime.
+fn on_disk(path: &Path, stop: &CancellationToken) -> Result<Option<Digest>> {
+    if let Ok(file) = File::open(path) {
+        // What is still to be written stays in the cache, and whether it arrives is asked when all is here.
+        if let Err(error) = fadvise(&file, 0, None, Advice::DontNeed) {
+            tracing::debug!(path = %path.display(), %error, "could not drop a file's pages");
+        }
+    }
+    readable(files::digest(path, stop))
+}
+
+/// `None` for what the disk does not give back: it is fetched instead, which a bad disk may be the reason for.
+fn readable(digest: Result<Digest>) -> Result<Option<Digest>> {
+    match digest {
+        Ok(digest) => Ok(Some(digest)),
+        Err(failure) if failure.kind == Kind::Cancelled => Err(failure),
+        Err(failure) => {
+            tracing::warn!(error = %failure, "a local file cannot be read and is fetched");
+            Ok(None)
+        }
+    }
 }
 
 /// Those of `wants` that have this size and digest.
@@ -178,5 +206,14 @@ mod tests {
         assert_eq!(fs::read(dir.join("a/z")).unwrap(), b"three");
         assert_eq!(fs::read(dir.join("a/b/c")).unwrap(), b"two");
         assert_eq!(files::count(&reuse).unwrap(), 5);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_fetched_and_what_is_stopped_stops() {
+        let failed = |kind| Err(tabvault_common::failure::Failure::transient(kind, "read it"));
+        assert_eq!(readable(failed(Kind::Internal)).unwrap(), None);
+        assert_eq!(readable(failed(Kind::Cancelled)).unwrap_err().kind, Kind::Cancelled);
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(on_disk(&home.path().join("gone"), &CancellationToken::new()).unwrap(), None);
     }
 }
