@@ -2,7 +2,8 @@
 //!
 //! # Overview
 //! A plain translation: retries, limits and time-outs of requests are decorators elsewhere. Two things are decided
-//! here, because nobody outside sees them: how an object is cut into parts, and that a failed part is sent again.
+//! here, because nobody outside sees them: how an object is cut into parts, and that a part, or all of an object that is
+//! one PUT, is sent again after a failure.
 //!
 //! # Consistency
 //! S3 makes an object visible whole, at the end of its PUT or when its multipart upload is completed. [`Storage::create`]
