@@ -179,6 +179,13 @@ pub struct ManifestTotals {
 }
 
 impl ManifestTotals {
+    /// The sums that an info says.
+    #[must_use]
+    pub fn of(reference: &ManifestRef) -> Self {
+        let ManifestRef { tablets, files, bytes, stored_bytes, objects, packs, .. } = *reference;
+        Self { tablets, files, bytes, stored_bytes, objects, packs }
+    }
+
     /// What an info says of the manifest with these sums.
     #[must_use]
     pub fn reference(&self, job: JobUuid, digest: Digest, size: u64) -> ManifestRef {

@@ -7,6 +7,7 @@ use tabvault_common::digest::Digest;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::TaskId;
 use tabvault_common::repo::codec::{BlockEncoder, Codec};
+use tabvault_common::repo::info::ManifestRef;
 use tabvault_common::repo::layout;
 use tabvault_common::repo::manifest::{
     EncodedManifest, FileLocation, ManifestFile, ManifestPack, ManifestReader, ManifestRecord, ManifestWriter,
@@ -239,6 +240,23 @@ fn a_manifest_of_another_job_is_refused() {
     let reference =
         encoded.totals.reference(tabvault_common::ids::JobUuid::random(), encoded.digest, encoded.bytes.len() as u64);
     assert_corrupt(&ManifestReader::verified(encoded.bytes, &reference).unwrap_err(), &reference.path());
+}
+
+#[test]
+fn a_manifest_that_has_more_than_its_info_says_is_refused_before_it_fills_the_memory() {
+    let encoded = samples::manifest().unwrap();
+    let reference = encoded.reference();
+    let read = |reference| ManifestReader::verified(encoded.bytes.clone(), &reference).unwrap().collect::<Vec<_>>();
+    assert!(read(reference).iter().all(Result::is_ok));
+    for (less, says) in [
+        (ManifestRef { packs: reference.packs - 1, ..reference }, "packs that its info says"),
+        (ManifestRef { tablets: reference.tablets - 1, ..reference }, "tablets that its info says"),
+    ] {
+        let read = read(less);
+        let failure = read.last().unwrap().as_ref().unwrap_err();
+        assert_corrupt(failure, &reference.path());
+        assert!(failure.message.contains(says), "{failure}");
+    }
 }
 
 /// Gives some bytes and then an error.

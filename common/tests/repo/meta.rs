@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::ids::TabletId;
 use tabvault_common::repo::meta::{
-    EncodedMeta, MetaReader, MetaRecord, MetaWriter, PartitionMeta, Shown, TableMeta, TabletMeta, WholeMeta,
+    EncodedMeta, MetaReader, MetaRecord, MetaTotals, MetaWriter, PartitionMeta, Shown, TableMeta, TabletMeta, WholeMeta,
 };
 use tabvault_common::schema::{TableDef, ViewDef};
 
@@ -152,4 +152,25 @@ fn a_writer_holds_its_caller_to_the_rules() {
     assert!(refused(&partition, Some(&samples::table())).contains("1 tablets in 2 buckets"));
     partition.indexes[0].name = "other".to_owned();
     assert!(refused(&partition, Some(&samples::table())).contains("other indexes"));
+}
+
+#[test]
+fn a_meta_that_has_more_than_its_info_says_is_refused_before_it_fills_the_memory() {
+    let encoded = samples::meta().unwrap();
+    let all = encoded.totals;
+    let read = |most| {
+        let reader = MetaReader::verified(encoded.bytes.clone(), &encoded.reference()).unwrap();
+        reader.at_most(most).read_whole()
+    };
+    assert!(read(all).is_ok());
+    for less in [
+        MetaTotals { tables: all.tables - 1, ..all },
+        MetaTotals { partitions: all.partitions - 1, ..all },
+        MetaTotals { tablets: all.tablets - 1, ..all },
+        MetaTotals { views: all.views - 1, ..all },
+    ] {
+        let failure = read(less).unwrap_err();
+        assert_corrupt(&failure, &encoded.path());
+        assert!(failure.message.contains("that its info says"), "{failure}");
+    }
 }

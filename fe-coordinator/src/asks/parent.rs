@@ -102,6 +102,7 @@ impl Asks {
         let why = match protection {
             Protection::Stands(found) => return Ok(Some(Shared(Some(found)))),
             Protection::Dropped => "the parent was dropped",
+            Protection::TooLarge => "the parent's info is too large to be kept in an intent",
             Protection::Damaged => "the parent's meta is damaged",
         };
         let (label, timestamp) = (&parent.label, &parent.timestamp);

@@ -44,14 +44,17 @@ impl<R: Read> std::fmt::Debug for ManifestReader<R> {
 }
 
 impl ManifestReader<Cursor<Bytes>> {
-    /// Reads the manifest that `reference` names from its stored bytes, after checking all of them.
+    /// Reads the manifest that `reference` names from its stored bytes, after checking all of them. What is said of its
+    /// sums there bounds what is kept of it in memory.
     ///
     /// # Errors
-    /// [`crate::failure::Kind::Corrupt`] with the manifest's path if the bytes are not those that were written.
+    /// [`crate::failure::Kind::Corrupt`] with the manifest's path if the bytes are not those that were written. The
+    /// iterator fails so where it has more tablets or packs.
     pub fn verified(bytes: Bytes, reference: &ManifestRef) -> Result<Self, Failure> {
         let path = reference.path();
         check_digest(&path, &bytes, reference.size, &reference.digest)?;
-        let reader = Self::new(&path, Cursor::new(bytes))?;
+        let mut reader = Self::new(&path, Cursor::new(bytes))?;
+        reader.rules = Rules::at_most(ManifestTotals::of(reference));
         if reader.header.job == reference.job {
             Ok(reader)
         } else {

@@ -10,6 +10,8 @@ use crate::repo::layout::{self, DataPath};
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     totals: ManifestTotals,
+    /// What an info says that they come to, where there is one: so much may be remembered.
+    most: Option<ManifestTotals>,
     /// The size of each pack declared.
     packs: HashMap<String, u64>,
     tablets: HashSet<TabletIdentity>,
@@ -25,6 +27,11 @@ struct OpenTablet {
 }
 
 impl Rules {
+    /// For a manifest that is said to have no more than this.
+    pub(super) fn at_most(most: ManifestTotals) -> Self {
+        Self { most: Some(most), ..Self::default() }
+    }
+
     pub(super) fn pack(&mut self, pack: &ManifestPack) -> Result<(), String> {
         let path = &pack.path;
         if !matches!(layout::parse_data(path), Some(DataPath::Pack(..))) {
@@ -33,20 +40,26 @@ impl Rules {
         if pack.size > layout::PACK_MAX {
             return Err(format!("pack {path} has {} bytes, more than {}", pack.size, layout::PACK_MAX));
         }
+        self.totals.packs += 1;
+        if let Some(most) = self.most.filter(|most| self.totals.packs > most.packs) {
+            return Err(format!("it has more than the {} packs that its info says", most.packs));
+        }
         if self.packs.insert(path.clone(), pack.size).is_some() {
             return Err(format!("pack {path} comes twice"));
         }
-        self.totals.packs += 1;
         Ok(())
     }
 
     pub(super) fn tablet(&mut self, tablet: &ManifestTablet) -> Result<(), String> {
         self.close()?;
         let identity = &tablet.identity;
+        self.totals.tablets += 1;
+        if let Some(most) = self.most.filter(|most| self.totals.tablets > most.tablets) {
+            return Err(format!("it has more than the {} tablets that its info says", most.tablets));
+        }
         if !self.tablets.insert(identity.clone()) {
             return Err(format!("tablet {} comes twice", identity.tablet));
         }
-        self.totals.tablets += 1;
         add(&mut self.totals.files, tablet.files)?;
         add(&mut self.totals.bytes, tablet.bytes)?;
         self.open = Some(OpenTablet {

@@ -74,6 +74,13 @@ impl<R: Read> MetaReader<R> {
         }
     }
 
+    /// Bounds what is kept of it in memory by what an info says of it: it fails where it has more.
+    #[must_use]
+    pub fn at_most(mut self, most: MetaTotals) -> Self {
+        self.rules.most = Some(most);
+        self
+    }
+
     /// The first line.
     #[must_use]
     pub fn header(&self) -> &MetaHeader {

@@ -9,6 +9,8 @@ use crate::schema::{TableDef, ViewDef};
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     totals: MetaTotals,
+    /// What an info says that they come to, where there is one: so much may be remembered.
+    pub(super) most: Option<MetaTotals>,
     tables: HashSet<String>,
     views: HashSet<String>,
     /// The last table's indexes (name and schema), and its partitions so far.
@@ -26,6 +28,7 @@ impl Rules {
             return Err(format!("table {} comes twice", table.name));
         }
         self.totals.tables += 1;
+        self.bounded()?;
         self.indexes = table.indexes.iter().map(|index| (index.name.clone(), index.schema_hash)).collect();
         self.table = Some(table.name.clone());
         self.partitions.clear();
@@ -55,7 +58,7 @@ impl Rules {
             self.totals.tablets += tablets as u64;
         }
         self.totals.partitions += 1;
-        Ok(())
+        self.bounded()
     }
 
     pub(super) fn view(&mut self, view: &ViewDef) -> Result<(), String> {
@@ -64,7 +67,23 @@ impl Rules {
         }
         self.table = None;
         self.totals.views += 1;
-        Ok(())
+        self.bounded()
+    }
+
+    /// Refuses what the info says nothing of.
+    fn bounded(&self) -> Result<(), String> {
+        let Some(most) = self.most else { return Ok(()) };
+        let MetaTotals { tables, partitions, tablets, views } = self.totals;
+        let kinds = [
+            ("tables", tables, most.tables),
+            ("partitions", partitions, most.partitions),
+            ("tablets", tablets, most.tablets),
+            ("views", views, most.views),
+        ];
+        match kinds.iter().find(|(_, has, most)| has > most) {
+            Some((what, _, most)) => Err(format!("it has more than the {most} {what} that its info says")),
+            None => Ok(()),
+        }
     }
 
     /// The sums over all lines.

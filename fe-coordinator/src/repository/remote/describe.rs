@@ -7,8 +7,6 @@
 //! `"truncated": true`; its totals are of all. The meta is verified before the first piece; only its compressed bytes, one of its
 //! lines and a few pieces are in memory at a time.
 
-use std::io::Cursor;
-
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde::Serialize;
@@ -16,7 +14,7 @@ use serde_json::{Value, json};
 use tabvault_common::failure::{Failure, Kind};
 use tabvault_common::label::Label;
 use tabvault_common::repo::info::Info;
-use tabvault_common::repo::meta::{MetaReader, MetaRecord, PartitionMeta};
+use tabvault_common::repo::meta::{MetaRecord, PartitionMeta};
 use tabvault_common::view::SnapshotView;
 use tokio::sync::mpsc;
 
@@ -139,7 +137,7 @@ enum Within {
 }
 
 fn write(info: &Info, bytes: Bytes, text: &mut Text) -> std::result::Result<(), Stop> {
-    let mut meta: MetaReader<Cursor<Bytes>> = MetaReader::verified(bytes, &info.meta)?;
+    let mut meta = super::meta::open(bytes, info)?;
     text.open_object(&json!({
         "label": info.label,
         "timestamp": info.timestamp,

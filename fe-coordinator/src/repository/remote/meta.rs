@@ -1,12 +1,13 @@
 //! Reading the definitions of a snapshot, proven against its info.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 
 use bytes::Bytes;
 use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_common::repo::info::{Content, Info, Totals};
 use tabvault_common::repo::layout;
-use tabvault_common::repo::meta::{MetaReader, TabletMeta, WholeMeta};
+use tabvault_common::repo::meta::{MetaReader, MetaTotals, TabletMeta, WholeMeta};
 
 use super::{Repository, Result};
 
@@ -19,7 +20,7 @@ impl Repository {
         let bytes = self.meta_bytes(info).await?;
         let info = info.clone();
         let parsed = tokio::task::spawn_blocking(move || {
-            let meta = MetaReader::verified(bytes, &info.meta)?.read_whole()?;
+            let meta = open(bytes, &info)?.read_whole()?;
             agree(&info, &meta).map_err(|what| damaged(&info, &what))?;
             Ok(meta)
         });
@@ -42,6 +43,13 @@ impl Repository {
             _ => self.doing("read the meta of a snapshot in", failure),
         })
     }
+}
+
+/// Reads what has been fetched of a snapshot's meta, and no more than the info says that it has.
+pub(super) fn open(bytes: Bytes, info: &Info) -> Result<MetaReader<Cursor<Bytes>>> {
+    let Totals { tables, partitions, tablets, .. } = info.totals;
+    let most = MetaTotals { tables, partitions, tablets, views: info.views.len() as u64 };
+    Ok(MetaReader::verified(bytes, &info.meta)?.at_most(most))
 }
 
 pub(super) fn damaged(info: &Info, what: &str) -> Failure {

@@ -22,6 +22,8 @@ pub enum Protection {
     Stands(Box<(Info, WholeMeta)>),
     /// The parent was dropped, perhaps before the intent could protect it.
     Dropped,
+    /// Its info is so large that no intent can carry it.
+    TooLarge,
     /// The parent's meta is damaged: nobody can tell what it reaches.
     Damaged,
 }
@@ -82,7 +84,12 @@ impl Repository {
         info: Info,
         intent: impl FnOnce(Info) -> Intent + Send,
     ) -> Result<Protection> {
-        self.put_intent(&intent(info.clone())).await?;
+        match self.put_intent(&intent(info.clone())).await {
+            Err(failure) if (failure.kind, failure.retry) == (Kind::ResourceExhausted, Retry::Never) => {
+                return Ok(Protection::TooLarge);
+            }
+            put => put?,
+        }
         // A meta never changes: if the parent still stands, this is the one that is protected.
         let name = info.name();
         let (again, meta) = tokio::join!(self.standing_info(&name), self.parent_meta(&info));
