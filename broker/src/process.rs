@@ -38,7 +38,9 @@ pub struct Config {
     pub storages: usize,
     /// The largest object, in bytes, that is written whole by `put` or `create`; it is held in memory.
     pub small_object: u64,
-    /// Writes under way at once. Memory for writes is at most this times 80 MiB, for objects up to 140 GiB.
+    /// Writes under way at once, of which those that are written piece by piece may be three quarters: these take as
+    /// long as their writer does, and what commits a job must not wait for them. Memory for writes is at most this times
+    /// 80 MiB, for objects up to 140 GiB.
     pub writes: usize,
     /// How long a write waits for its turn before it is refused as `Kind::RateLimited`.
     pub patience: Duration,
@@ -73,6 +75,7 @@ struct Inner {
     config: Config,
     cache: Cache,
     writes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 impl BrokerServer {
@@ -81,7 +84,8 @@ impl BrokerServer {
     pub fn new(options: Options, config: Config) -> Self {
         let cache = Cache::new(config.storages);
         let writes = Arc::new(Semaphore::new(config.writes.max(1)));
-        Self { inner: Arc::new(Inner { options, config, cache, writes }) }
+        let streams = Arc::new(Semaphore::new((config.writes - config.writes / 4).max(1)));
+        Self { inner: Arc::new(Inner { options, config, cache, writes, streams }) }
     }
 
     /// The service to add to a tonic server.

@@ -7,7 +7,7 @@ use tabvault_common::failure::{Failure, Kind, Retry};
 use tabvault_proto::failure::from_status;
 use tabvault_proto::v1::write_request::Step;
 use tabvault_proto::v1::{WriteMode, WriteOpen, WriteOutcome, WriteRequest};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
 use super::BrokerServer;
@@ -27,7 +27,11 @@ pub(super) async fn serve(server: &BrokerServer, mut steps: Streaming<WriteReque
         Some(Step::Data(_) | Step::Close(_)) => return Err(out_of_order("the first step of a write is its open")),
         None => return Ok(WriteOutcome::Aborted),
     };
-    let _turn = turn(server).await?;
+    let _stream = match open.mode() {
+        WriteMode::Stream => Some(turn(server, &server.inner.streams).await?),
+        WriteMode::Put | WriteMode::Create | WriteMode::Unspecified => None,
+    };
+    let _turn = turn(server, &server.inner.writes).await?;
     let storage = server.storage(open.access.clone()).await?;
     match open.mode() {
         WriteMode::Put | WriteMode::Create => whole(server, &*storage, &open, &mut steps).await,
@@ -38,11 +42,11 @@ pub(super) async fn serve(server: &BrokerServer, mut steps: Streaming<WriteReque
     }
 }
 
-async fn turn(server: &BrokerServer) -> Result<OwnedSemaphorePermit> {
+async fn turn(server: &BrokerServer, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
     let inner = &server.inner;
     tokio::select! {
         biased;
-        permit = inner.writes.clone().acquire_owned() => {
+        permit = of.clone().acquire_owned() => {
             permit.map_err(|_| Failure::transient(Kind::Unreachable, "the broker is shutting down"))
         }
         () = inner.options.clock.sleep(inner.config.patience) => Err(Failure::transient(

@@ -151,6 +151,37 @@ async fn a_writer_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn what_is_written_whole_does_not_wait_for_what_is_written_piece_by_piece() {
+    let process = Process::start(Config { writes: 4, ..Config::default() }).await;
+    let storage = remote(&process.through(&StorageAccess::direct("memory://turns")));
+    let mut writers = Vec::new();
+    for n in 0..3 {
+        let mut writer = storage.writer(&format!("long/{n}"), None).await.unwrap();
+        writer.write(Bytes::from(vec![0; 3 << 20])).await.unwrap();
+        writers.push(writer);
+    }
+    // One more of them waits, and what commits a job does not.
+    let fourth = tokio::spawn({
+        let storage = storage.clone();
+        async move {
+            let mut writer = storage.writer("long/3", None).await?;
+            for _ in 0..64 {
+                writer.write(Bytes::from(vec![0; 1 << 20])).await?;
+            }
+            writer.close().await
+        }
+    });
+    for n in 0..8 {
+        storage.put(&format!("commit/{n}"), Bytes::from_static(b"x")).await.unwrap();
+    }
+    assert!(!fourth.is_finished());
+    for writer in writers {
+        writer.close().await.unwrap();
+    }
+    fourth.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_object_that_is_too_large_to_be_written_whole_is_refused() {
     let process = Process::start(Config { small_object: 1000, ..Config::default() }).await;
     let storage = remote(&process.through(&StorageAccess::direct("memory://small")));
