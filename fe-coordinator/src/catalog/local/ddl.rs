@@ -1,6 +1,7 @@
 //! Databases, tables and partitions as their users make and drop them.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use tabvault_common::clock::Time;
 use tabvault_common::failure::{Failure, Kind};
@@ -11,7 +12,7 @@ use tabvault_common::schema::{IndexDef, PartitionDef, Partitioning, TableDef, Vi
 use super::model::{Database, Partition, Table};
 use super::records::Records;
 use super::sets::{self, Purpose};
-use super::{LocalCatalog, Result, find, keys, labels, locked, make, validate, views};
+use super::{LocalCatalog, Memory, Result, find, keys, labels, locked, make, validate, views};
 use crate::catalog::{BackendRoom, TableState};
 
 impl LocalCatalog {
@@ -27,10 +28,11 @@ impl LocalCatalog {
     /// DROP DATABASE, with all its tables and views.
     ///
     /// # Errors
-    /// `NotFound` "Unknown database 'd'"; `FailedPrecondition` while a restore writes to it.
+    /// `NotFound` "Unknown database 'd'"; `FailedPrecondition` while a restore writes to it; `Busy` while something is
+    /// loaded into it.
     pub async fn drop_database(&self, name: &str) -> Result<()> {
-        let name = name.to_owned();
-        self.change(move |records| drop_database(records, &name)).await
+        let (name, memory) = (name.to_owned(), Arc::clone(&self.memory));
+        self.change(move |records| drop_database(records, &memory, &name)).await
     }
 
     /// CREATE TABLE. Its partitions show [`Version::INITIAL`]; the tablets wait to be made by the agents of the
@@ -48,11 +50,13 @@ impl LocalCatalog {
     /// DROP TABLE.
     ///
     /// # Errors
-    /// `NotFound`; `FailedPrecondition` "Table T's state is not NORMAL: RESTORE".
+    /// `NotFound`; `FailedPrecondition` "Table T's state is not NORMAL: RESTORE"; `Busy` while something is loaded into
+    /// it.
     pub async fn drop_table(&self, database: &str, table: &str) -> Result<()> {
-        let (database, table) = (database.to_owned(), table.to_owned());
+        let (database, table, memory) = (database.to_owned(), table.to_owned(), Arc::clone(&self.memory));
         self.change(move |records| {
             let (database, table) = find::changeable(records, &database, &table)?;
+            refuse_while_loading(&memory, "drop", &table, &find::partitions(records, &table)?)?;
             make::drop_table(records, &database, &table)
         })
         .await
@@ -82,9 +86,10 @@ impl LocalCatalog {
     ///
     /// # Errors
     /// `NotFound` "Unknown partition p in table t"; `FailedPrecondition` for a table that is not NORMAL or not
-    /// partitioned.
+    /// partitioned; `Busy` while something is loaded into it.
     pub async fn drop_partition(&self, database: &str, table: &str, partition: &str) -> Result<()> {
         let (database, table, partition) = (database.to_owned(), table.to_owned(), partition.to_owned());
+        let memory = Arc::clone(&self.memory);
         self.change(move |records| {
             let (_, table) = find::changeable(records, &database, &table)?;
             let found = find::named_partition(records, &table, &partition)?;
@@ -93,6 +98,7 @@ impl LocalCatalog {
                 let message = format!("Table {name} is not partitioned: its one partition goes with DROP TABLE");
                 return Err(Failure::fatal(Kind::FailedPrecondition, message));
             }
+            refuse_while_loading(&memory, "drop a partition of", &table, std::slice::from_ref(&found))?;
             make::drop_partition(records, table.id, &found)
         })
         .await
@@ -114,16 +120,10 @@ impl LocalCatalog {
     ) -> Result<()> {
         let (database, table) = (database.to_owned(), table.to_owned());
         let (rollups, backends) = (rollups.to_vec(), backends.to_vec());
-        let memory = std::sync::Arc::clone(&self.memory);
+        let memory = Arc::clone(&self.memory);
         self.change(move |records| {
             let (database, table) = find::changeable(records, &database, &table)?;
-            for partition in find::partitions(records, &table)? {
-                if locked(&memory).loads.is_running(partition.id) {
-                    let (name, partition) = (&table.def.name, &partition.def.name);
-                    let message = format!("add a rollup to table {name}: a load into partition {partition} is running");
-                    return Err(Failure::transient(Kind::Busy, message));
-                }
-            }
+            refuse_while_loading(&memory, "add a rollup to", &table, &find::partitions(records, &table)?)?;
             add_rollups(records, &database, table, rollups, &backends)
         })
         .await
@@ -163,11 +163,22 @@ pub(super) fn create_database(records: &mut Records, name: &str, if_not_exists: 
     records.put(keys::database(name), &database)
 }
 
-fn drop_database(records: &mut Records, name: &str) -> Result<()> {
+/// Refuses to do what is `doing` while agents bring files into partitions: into tablets that were dropped they would bring
+/// them all the same, and nobody would know of those.
+fn refuse_while_loading(memory: &Mutex<Memory>, doing: &str, table: &Table, partitions: &[Partition]) -> Result<()> {
+    let loads = &locked(memory).loads;
+    let Some(partition) = partitions.iter().find(|partition| loads.is_running(partition.id)) else { return Ok(()) };
+    let (name, partition) = (&table.def.name, &partition.def.name);
+    let message = format!("{doing} table {name}: a load into partition {partition} is running, wait for its end");
+    Err(Failure::transient(Kind::Busy, message))
+}
+
+fn drop_database(records: &mut Records, memory: &Mutex<Memory>, name: &str) -> Result<()> {
     let database = find::database(records, name)?;
     let tables = records.list::<Table>(&keys::tables(database.id))?;
     for (_, table) in &tables {
         find::refuse_unless_normal(table)?;
+        refuse_while_loading(memory, "drop", table, &find::partitions(records, table)?)?;
     }
     if let Some(job) = database.restores.first() {
         let message = format!("drop database {name}: restore {job} writes to it, cancel it or wait for its end");
