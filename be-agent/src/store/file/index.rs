@@ -32,9 +32,12 @@ pub(crate) const FORMAT_VERSION: u32 = 2;
 /// The name of the index among a snapshot's files.
 pub(crate) const INDEX_NAME: &str = "index.jsonl";
 
-/// Most entries that are visible in one tablet, and that one index holds: bounds the memory in which a tablet is backed
-/// up and restored, some 200 bytes times this.
+/// Most entries that are visible in one tablet: bounds the memory in which a tablet is backed up and restored, some 200
+/// bytes times this.
 pub(crate) const MAX_ENTRIES: u64 = 500_000;
+
+/// Most entries of one index: a load may bring as many as are visible then, and take away as many as were before.
+pub(crate) const MAX_LINES: u64 = 2 * MAX_ENTRIES;
 
 /// The first line of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tabvault_common::failure::{Failure, Kind};
 
-use super::{FORMAT_VERSION, IndexHeader, MAX_ENTRIES, Totals};
+use super::{FORMAT_VERSION, IndexHeader, MAX_ENTRIES, MAX_LINES, Totals};
 use crate::store::Result;
 use crate::store::file::entry::Entry;
 use crate::store::file::path::TreePath;
@@ -193,8 +193,9 @@ impl<R: BufRead> Lines<R> {
             return Err(Failure::fatal(Kind::Unsupported, message));
         }
         let header: IndexHeader = serde_json::from_slice(&self.line).map_err(|error| self.corrupt(&error))?;
-        if header.entries > MAX_ENTRIES {
-            return Err(self.corrupt(&format_args!("it announces more than {MAX_ENTRIES} entries")));
+        let most = if header.rowset.is_some() { MAX_LINES } else { MAX_ENTRIES };
+        if header.entries > most {
+            return Err(self.corrupt(&format_args!("it announces more than {most} entries")));
         }
         Ok(header)
     }

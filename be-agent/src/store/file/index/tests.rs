@@ -109,3 +109,27 @@ fn a_snapshot_with_a_path_twice_or_out_of_order_is_refused() {
         assert_eq!(snapshot(&entries).unwrap_err().kind, Kind::Corrupt);
     }
 }
+
+#[test]
+fn a_tablets_own_index_may_take_away_as_much_as_a_tablet_may_have() {
+    let rowset = Rowset {
+        job: JobUuid::random(),
+        digest: Digest::of(b""),
+        loaded_files: 0,
+        loaded_bytes: 0,
+        files: 0,
+        bytes: 0,
+        stored_bytes: 0,
+    };
+    for (entries, rowset, taken) in [
+        (MAX_ENTRIES, None, true),
+        (MAX_ENTRIES + 1, None, false),
+        (MAX_LINES, Some(rowset), true),
+        (MAX_LINES + 1, Some(rowset), false),
+    ] {
+        let mut text = Vec::new();
+        let none = std::iter::empty::<Result<Entry>>();
+        write(&mut text, Totals { entries, bytes: 0 }, rowset, none).unwrap();
+        assert_eq!(Reader::new(&text[..], "t".to_owned()).is_ok(), taken, "{entries} entries");
+    }
+}
