@@ -9,7 +9,7 @@
 //! Everything belongs to a job and goes when the coordinator says that the job has ended.
 //!
 //! # Consistency
-//! A snapshot's directory appears whole, by rename. A file in a download directory counts only after its bytes were
+//! A snapshot's directory appears whole and goes whole, by rename. A file in a download directory counts only after its bytes were
 //! verified, in this run or again.
 //!
 //! # Crash consistency

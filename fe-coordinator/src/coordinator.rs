@@ -42,6 +42,8 @@ pub(crate) mod decommission;
 mod explain;
 mod new_job;
 mod requests;
+#[cfg(test)]
+pub(crate) mod samples;
 mod settings;
 
 pub use config::Config;

@@ -1,5 +1,4 @@
 //! Release: the links of snapshots go as soon as their manifest is recorded.
-
 //!
 //! # Crash consistency
 //! A snapshot goes in one step, by rename. What a crash leaves of it under its other name goes with the job.

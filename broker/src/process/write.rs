@@ -51,7 +51,7 @@ async fn turn(server: &BrokerServer, of: &Arc<Semaphore>) -> Result<OwnedSemapho
         }
         () = inner.options.clock.sleep(inner.config.patience) => Err(Failure::transient(
             Kind::RateLimited,
-            format!("the broker has {} writes under way, which is all it allows", inner.config.writes),
+            "the broker has as many writes of this kind under way as it allows",
         )),
     }
 }

@@ -167,33 +167,20 @@ mod tests {
 
     use std::sync::Arc;
 
-    use tabvault_broker::open::Options;
-    use tabvault_broker::remote::Connection;
     use tabvault_common::clock::ManualClock;
-    use tabvault_common::request::{CreateRepositoryRequest, Selection};
+    use tabvault_common::request::CreateRepositoryRequest;
 
     use super::*;
-    use crate::auth::Open;
-    use crate::catalog::LocalCatalog;
-    use crate::coordinator::{Config, Parts};
+    use crate::coordinator::samples::coordinator;
+    use crate::job::backup::Head;
     use crate::job::samples;
-    use crate::store::{MemoryStore, SharedDb};
+    use crate::store::MemoryStore;
 
     #[tokio::test]
     async fn no_job_begins_on_a_repository_that_was_dropped_since_its_statement_looked() {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(samples::START));
-        let parts = Parts {
-            store: Arc::new(MemoryStore::new()),
-            catalog: Arc::new(LocalCatalog::open(&SharedDb::open(dir.path()).unwrap(), clock.clone()).unwrap()),
-            local: None,
-            opener: Arc::new(Options { memory: true, clock: clock.clone(), ..Options::default() }),
-            brokers: Connection::default(),
-            clock,
-            authorizer: Arc::new(Open),
-            users: None,
-        };
-        let coordinator = Coordinator::start(Config::default(), parts).await.unwrap();
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::new(samples::START)));
+        let coordinator = coordinator(store, dir.path(), clock).await;
         let repository = CreateRepositoryRequest {
             name: "repo".into(),
             location: "memory://requests".into(),
@@ -202,15 +189,9 @@ mod tests {
             read_only: false,
         };
         coordinator.repositories().create(repository).await.unwrap();
-        let asked = Request::Backup(BackupRequest {
-            database: "shop".into(),
-            label: "nightly".into(),
-            repository: "repo".into(),
-            selection: Selection::All,
-            properties: Default::default(),
-        });
-        let head = crate::job::backup::Head { repository: "repo".into(), ..samples::backup_head() };
-        let build = move |id| Job::Backup(Box::new(BackupJob::new(crate::job::backup::Head { id, ..head.clone() })));
+        let asked = Request::Backup(samples::backup_request());
+        let head = Head { repository: "repo".into(), ..samples::backup_head() };
+        let build = move |id| Job::Backup(Box::new(BackupJob::new(Head { id, ..head.clone() })));
 
         let (created, dropped) = tokio::join!(
             coordinator.create(asked.clone(), build.clone(), Vec::new()),

@@ -14,6 +14,7 @@ use tabvault_common::ids::{
 use tabvault_common::label::SnapshotTimestamp;
 use tabvault_common::repo::info::{Content, Info, ManifestRef, ObjectRef};
 use tabvault_common::repo::meta::{MetaReader, WholeMeta};
+use tabvault_common::request::{BackupRequest, Selection};
 use tabvault_common::task::{JobEnd, TabletTotals, TaskResult};
 use tabvault_common::view::{BackupState, RestoreState};
 use uuid::Uuid;
@@ -46,6 +47,17 @@ pub(crate) fn cluster() -> ClusterId {
 
 pub(crate) fn lineage(tablet: TabletId) -> Lineage {
     Lineage(Uuid::from_u128(u128::from(tablet.0)))
+}
+
+/// What was asked for by whoever began the job of [`backup_head`].
+pub(crate) fn backup_request() -> BackupRequest {
+    BackupRequest {
+        database: "shop".into(),
+        label: "nightly".into(),
+        repository: "repo".into(),
+        selection: Selection::All,
+        properties: Default::default(),
+    }
 }
 
 pub(crate) fn backup_head() -> backup::Head {

@@ -22,13 +22,7 @@ mod claims;
 mod crashes;
 
 fn asked(database: &str) -> Request {
-    Request::Backup(BackupRequest {
-        database: database.into(),
-        label: "nightly".into(),
-        repository: "repo".into(),
-        selection: Selection::All,
-        properties: BTreeMap::new(),
-    })
+    Request::Backup(BackupRequest { database: database.into(), ..samples::backup_request() })
 }
 
 fn asked_restore() -> Request {

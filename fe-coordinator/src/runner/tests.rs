@@ -5,38 +5,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tabvault_broker::open::Options;
-use tabvault_broker::remote::Connection;
 use tabvault_common::clock::{Clock, ManualClock, Time};
 use tabvault_common::ids::{AgentUuid, BackendId, Epoch, JobId, TaskId};
-use tabvault_common::request::{BackupRequest, CancelRequest, Selection};
+use tabvault_common::request::CancelRequest;
 use tabvault_common::task::{TaskKey, TaskReport, TaskResult};
 use tabvault_common::view::{BackupState, JobKind};
 use tabvault_proto::session::{Heartbeat, Hello};
 use uuid::Uuid;
 
-use crate::auth::Open;
-use crate::catalog::LocalCatalog;
-use crate::coordinator::{Config, Coordinator, Parts};
+use crate::coordinator::samples::coordinator;
 use crate::job::any::{Job, JobTransition};
 use crate::job::backup::{self, BackupJob, BackupTransition, Row, Stage};
 use crate::job::samples;
 use crate::records::broken::BrokenStore;
 use crate::records::{Batch, Records, Request};
 use crate::repository::RepositoryRecord;
-use crate::store::{JobStore, SharedDb, Transaction};
+use crate::store::{JobStore, Transaction};
 
 /// A store with a backup in UPLOADING of so many tasks, all on one backend.
 async fn uploading(rows: u64) -> Arc<BrokenStore> {
     let store = BrokenStore::new();
     let records = Records::new(store.clone(), store.lead().await.unwrap());
-    let asked = Request::Backup(BackupRequest {
-        database: "shop".into(),
-        label: "nightly".into(),
-        repository: "repo".into(),
-        selection: Selection::All,
-        properties: Default::default(),
-    });
+    let asked = Request::Backup(samples::backup_request());
     let build = |id: JobId| Job::Backup(Box::new(BackupJob::new(backup::Head { id, ..samples::backup_head() })));
     let mut job = records.create(&asked, build).await.unwrap().1.unwrap();
     let Job::Backup(backup) = &job else { panic!("it is a restore") };
@@ -61,21 +51,6 @@ async fn uploading(rows: u64) -> Arc<BrokenStore> {
     store
 }
 
-async fn coordinator(store: Arc<BrokenStore>, dir: &tempfile::TempDir, clock: Arc<dyn Clock>) -> Coordinator {
-    let catalog = LocalCatalog::open(&SharedDb::open(dir.path()).unwrap(), clock.clone()).unwrap();
-    let parts = Parts {
-        store,
-        catalog: Arc::new(catalog),
-        local: None,
-        opener: Arc::new(Options { memory: true, clock: clock.clone(), ..Options::default() }),
-        brokers: Connection::default(),
-        clock,
-        authorizer: Arc::new(Open),
-        users: None,
-    };
-    Coordinator::start(Config::default(), parts).await.unwrap()
-}
-
 fn hello(backend: Option<BackendId>) -> Hello {
     Hello {
         agent: AgentUuid::random(),
@@ -98,7 +73,7 @@ fn report(task: u64) -> TaskReport {
 async fn reports_that_wait_together_are_stored_by_one_commit_before_any_is_acknowledged() {
     let store = uploading(300).await;
     let dir = tempfile::tempdir().unwrap();
-    let coordinator = coordinator(store.clone(), &dir, Arc::new(ManualClock::new(samples::START))).await;
+    let coordinator = coordinator(store.clone(), dir.path(), Arc::new(ManualClock::new(samples::START))).await;
     let attachment = coordinator.agents().attach(&hello(None)).await.unwrap();
     let agents = coordinator.agents();
     let before = store.commits();
@@ -162,7 +137,7 @@ async fn a_cancelled_backup_waits_for_a_repository_that_is_out_of_reach_and_its_
     store.commit(store.lead().await.unwrap(), transaction).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let clock = Looked(ManualClock::new(samples::START), Arc::default());
-    let coordinator = coordinator(store.clone(), &dir, Arc::new(clock.clone())).await;
+    let coordinator = coordinator(store.clone(), dir.path(), Arc::new(clock.clone())).await;
     let attachment = coordinator.agents().attach(&hello(Some(BackendId(1)))).await.unwrap();
     settle().await;
     let rows = |job: &Job| match job {

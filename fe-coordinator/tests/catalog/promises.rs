@@ -252,6 +252,22 @@ async fn a_table_in_a_restore_takes_no_ddl_and_loads_only_if_allowed() {
 }
 
 #[tokio::test]
+async fn a_load_into_a_partition_that_a_restore_drops_meanwhile_is_refused() {
+    let home = Home::with_database().await;
+    home.create(table("t"), &[partition("p", 0, 10), partition("q", 10, 20)]).await.unwrap();
+    let mut request = into_existing(&home.catalog.cut("d").await.unwrap(), true);
+    let other = request.tables[0].partitions.pop().unwrap();
+    assert_eq!(other.def.name, "q");
+    request.tables[0].drop_partitions.extend(other.existing);
+    let (job, load) = (JobUuid::random(), JobUuid::random());
+    home.catalog.prepare(job, EPOCH, &request).await.unwrap();
+    let plan = home.catalog.begin_load(load, "d", "t", Some("q")).await.unwrap();
+    home.catalog.publish(job, EPOCH).await.unwrap();
+    let refusal = home.catalog.commit_load(load, &super::common::everywhere(&plan, 1)).await.unwrap_err();
+    assert!(refusal.message.contains("dropped meanwhile"), "{refusal}");
+}
+
+#[tokio::test]
 async fn a_new_table_in_a_restore_takes_no_load_even_if_allowed() {
     let home = Home::with_database().await;
     home.create(table("t"), &[partition("p", 0, 10)]).await.unwrap();

@@ -7,7 +7,6 @@ use futures::executor::block_on;
 use tabvault_common::clock::Time;
 use tabvault_common::failure::Kind;
 use tabvault_common::ids::{BackendId, Epoch};
-use tabvault_common::request::{BackupRequest, Selection};
 use tabvault_common::task::JobEnd;
 use tabvault_common::view::JobKind;
 
@@ -66,13 +65,7 @@ impl Life {
         let mut dice = Dice(seed.wrapping_mul(0x1000_0001) ^ 0x5eed);
         let store = BrokenStore::new();
         let records = Records::new(store.clone(), block_on(store.lead()).unwrap());
-        let request = Request::Backup(BackupRequest {
-            database: "shop".into(),
-            label: "nightly".into(),
-            repository: "repo".into(),
-            selection: Selection::All,
-            properties: BTreeMap::new(),
-        });
+        let request = Request::Backup(samples::backup_request());
         let created = block_on(records.create(&request, |id| match kind {
             JobKind::Backup => {
                 let head = crate::job::backup::Head { id, ..samples::backup_head() };
